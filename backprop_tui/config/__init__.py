@@ -1,0 +1,1 @@
+"""What the person set up: paths, settings, presets."""

@@ -1,0 +1,268 @@
+"""Every event a run can journal, and what each carries.
+
+The worker sends `{"k": kind, **payload}`; the host stamps it (`Event`), appends it to the journal and hands it to the
+subscribers. A payload's shape is its TypedDict below; numbers may be the strings "nan", "inf", "-inf" once they have been
+through JSON (`codec.number` reads them back), and every sensor value may be None, which means unknown, never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NotRequired, TypedDict
+
+RUN = "run"
+ATTEMPT = "attempt"
+STATE = "state"
+PHASE = "phase"
+PLAN = "plan"
+STEP = "step"
+EVAL = "eval"
+SAMPLE = "sample"
+CHECKPOINT = "checkpoint"
+CHECKPOINT_REMOVED = "checkpoint_removed"
+TELEMETRY = "telemetry"
+LOG = "log"
+FAULT = "fault"
+COMMAND = "command"
+COMMAND_DONE = "command_done"
+REPAIR = "repair"
+END = "end"
+
+#: Kinds that reach the disk (fdatasync) before anybody is told; metrics and logs follow within a second.
+DURABLE = frozenset({RUN, ATTEMPT, STATE, CHECKPOINT, CHECKPOINT_REMOVED, FAULT, COMMAND, COMMAND_DONE, REPAIR, END})
+
+PhaseName = Literal["load", "tokenise", "train", "eval", "sample", "save"]
+Level = Literal["debug", "info", "warn", "error"]
+
+
+class RunPayload(TypedDict):
+    """First line of a journal: who, where, with what."""
+
+    run: str
+    name: str
+    version: str
+    host: str
+
+
+class AttemptPayload(TypedDict):
+    """A worker process begins. `resume_step` is None for a fresh start."""
+
+    attempt: int
+    pid: int
+    resume_step: int | None
+
+
+class StatePayload(TypedDict):
+    """The run moved to another `RunState`; `reason` is a sentence for people."""
+
+    state: str
+    reason: str
+
+
+class PhasePayload(TypedDict):
+    """Progress inside a phase: `done` of `total` (None when unknown) `unit`s."""
+
+    phase: PhaseName
+    status: Literal["start", "progress", "end"]
+    done: NotRequired[int]
+    total: NotRequired[int | None]
+    unit: NotRequired[str]
+    detail: NotRequired[str]
+    seconds: NotRequired[float]
+
+
+class PlanPayload(TypedDict):
+    """What the worker is about to do, known once data and model are loaded."""
+
+    total_steps: int
+    steps_per_epoch: int
+    epochs: float
+    effective_batch: int
+    train_rows: int
+    eval_rows: int
+    dropped_rows: int
+    train_tokens: int
+    trained_tokens: int
+    truncated_rows: int
+    parameters: int
+    trainable_parameters: int
+    device: str
+    dtype: str
+    save_every: int
+    eval_every: int
+
+
+class StepPayload(TypedDict):
+    """One optimiser step. `tokens` counts real (not padding) tokens since step 0, over all attempts; seconds are wall."""
+
+    step: int
+    epoch: float
+    loss: float
+    grad_norm: float
+    lr: float
+    tokens: int
+    tokens_per_s: float
+    step_s: float
+
+
+class EvalPayload(TypedDict):
+    """One evaluation over the held-out rows; `perplexity` is exp(loss), None when that overflows."""
+
+    step: int
+    loss: float
+    perplexity: float | None
+    rows: int
+    seconds: float
+    best: bool
+    exact_match: NotRequired[float]
+
+
+class SamplePayload(TypedDict):
+    """One generated answer. `source` says which weights spoke: the untouched base or the tuned model."""
+
+    step: int
+    index: int
+    source: Literal["base", "tuned"]
+    prompt: str
+    reference: str
+    output: str
+    match: bool
+
+
+class CheckpointPayload(TypedDict):
+    """A checkpoint is complete on disk. `path` is relative to the run directory, `bytes` its size."""
+
+    step: int
+    path: str
+    bytes: int
+    seconds: float
+    reason: Literal["schedule", "asked", "stop", "end", "host_lost"]
+    best: bool
+
+
+class GpuReading(TypedDict):
+    """One GPU: degrees Celsius, percent, bytes, watts, MHz. Any value may be None."""
+
+    index: int
+    name: str | None
+    temperature: float | None
+    slowdown: float | None
+    utilisation: float | None
+    memory_used: int | None
+    memory_total: int | None
+    power: float | None
+    power_limit: float | None
+    fan: float | None
+    clock: float | None
+
+
+class HostReading(TypedDict):
+    """The machine: percent and bytes; `worker_rss` is the worker's resident set. Any value may be None."""
+
+    cpu: float | None
+    memory_used: int | None
+    memory_total: int | None
+    worker_rss: int | None
+    disk_free: int | None
+    disk_total: int | None
+
+
+class TelemetryPayload(TypedDict):
+    """One reading of the sensors. `gpu_reason` says why `gpus` is empty ("no NVIDIA driver")."""
+
+    gpus: list[GpuReading]
+    gpu_reason: str | None
+    host: HostReading
+
+
+class LogPayload(TypedDict):
+    """A line worth showing. `source` is host, worker or a library's logger name."""
+
+    level: Level
+    source: str
+    message: str
+
+
+class FaultPayload(TypedDict):
+    """Something went wrong: code, cause and next step in the same words as `BackpropError`."""
+
+    code: str
+    cause: str
+    next: str
+    step: NotRequired[int | None]
+    detail: NotRequired[dict[str, Any]]
+
+
+class CommandPayload(TypedDict):
+    """A command was accepted; journalled before it is acted on."""
+
+    id: str
+    name: str
+    args: dict[str, Any]
+
+
+class CommandDonePayload(TypedDict):
+    """The command with this id took effect (or could not)."""
+
+    id: str
+    name: str
+    ok: bool
+    detail: str
+
+
+class EndPayload(TypedDict):
+    """The run is over. `checkpoint` is the relative path of what it delivers, None if nothing was saved."""
+
+    outcome: Literal["completed", "stopped", "aborted", "failed"]
+    step: int
+    reason: str
+    checkpoint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One stamped event.
+
+    Attributes:
+        seq: 1, 2, 3 ... within the run's journal.
+        wall: seconds since the Unix epoch. mono: the host's monotonic clock in seconds (order and durations in one boot).
+        attempt: which worker process spoke (0 before the first).
+        kind: one of the constants above; readers ignore kinds they do not know.
+        data: the payload.
+    """
+
+    seq: int
+    wall: float
+    mono: float
+    attempt: int
+    kind: str
+    data: dict[str, Any]
+
+    def to_record(self) -> dict[str, Any]:
+        """The journal's and the pipe's JSON object."""
+        return {
+            "seq": self.seq,
+            "wall": round(self.wall, 3),
+            "mono": round(self.mono, 4),
+            "attempt": self.attempt,
+            "kind": self.kind,
+            "data": self.data,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Event | None:
+        """The event of a JSON object, or None when a field is missing or of the wrong type."""
+        try:
+            data = record["data"]
+            if not isinstance(data, dict):
+                return None
+            return cls(
+                int(record["seq"]),
+                float(record["wall"]),
+                float(record["mono"]),
+                int(record["attempt"]),
+                str(record["kind"]),
+                data,
+            )
+        except (KeyError, TypeError, ValueError):
+            return None

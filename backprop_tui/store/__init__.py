@@ -1,0 +1,1 @@
+"""The run directory, the truth: layout, journal, series, checkpoints, locks and process identity."""
