@@ -73,7 +73,9 @@ class Command:
             ) from None
         identity, args = message.get("id"), message.get("args", {})
         if not isinstance(identity, str) or not 1 <= len(identity) <= 64 or not isinstance(args, dict):
-            raise UsageError("COMMAND_INVALID", "A command needs an id of 1 to 64 characters and an object of arguments.")
+            raise UsageError(
+                "COMMAND_INVALID", "A command needs an id of 1 to 64 characters and an object of arguments."
+            )
         if name is CommandName.SET:
             args = {"learning_rate": check_learning_rate(args.get("learning_rate"))}
         return cls(name, args, identity)

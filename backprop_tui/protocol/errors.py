@@ -28,9 +28,7 @@ class BackpropError(Exception):
 
     exit_code: ClassVar[int] = EXIT_FAILED
 
-    def __init__(
-        self, code: str, cause: str, next_step: str = "", detail: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, code: str, cause: str, next_step: str = "", detail: dict[str, Any] | None = None) -> None:
         super().__init__(cause)
         self.code = code
         self.cause = cause

@@ -58,7 +58,8 @@ def settings() -> tuple[Setting, ...]:
     found = [_setting_of("name", RunSpec.model_fields["name"], "", "run")]
     for section, part in SECTIONS:
         model = RunSpec.model_fields[part].annotation
-        assert isinstance(model, type) and issubclass(model, BaseModel)
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
         found += [_setting_of(key, field, part, section) for key, field in model.model_fields.items()]
     return tuple(found)
 
@@ -86,7 +87,9 @@ def find_setting(name: str) -> Setting:
     if found is None:
         near = difflib.get_close_matches(wanted, _by_name(), n=1, cutoff=0.5)
         hint = f"Did you mean `{near[0]}`?" if near else "`backprop presets --settings` lists them all."
-        raise UsageError("SETTING_UNKNOWN", f"There is no setting {name!r}.", hint, {"nearest": near[0] if near else None})
+        raise UsageError(
+            "SETTING_UNKNOWN", f"There is no setting {name!r}.", hint, {"nearest": near[0] if near else None}
+        )
     return found
 
 
@@ -123,7 +126,9 @@ def parse_value(setting: Setting, text: str) -> Any:
         near = difflib.get_close_matches(value, setting.choices, n=1)
         hint = f"Did you mean `{near[0]}`? " if near else ""
         raise UsageError(
-            "SETTING_INVALID", f"{setting.key} can't be {value!r}.", f"{hint}Choose one of {', '.join(setting.choices)}."
+            "SETTING_INVALID",
+            f"{setting.key} can't be {value!r}.",
+            f"{hint}Choose one of {', '.join(setting.choices)}.",
         )
     return value
 

@@ -1,0 +1,27 @@
+"""Every test gets its own data, config, cache and runtime directories; nothing touches the person's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A private home; short, because a Unix socket's path has at most 107 bytes."""
+    place = Path(tempfile.mkdtemp(prefix="bp-"))
+    for kind in ("DATA", "CONFIG", "CACHE", "RUNTIME"):
+        sub = place / kind.lower()
+        sub.mkdir(mode=0o700)
+        monkeypatch.setenv(f"BACKPROP_{kind}_DIR", str(sub))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
