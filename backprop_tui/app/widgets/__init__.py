@@ -1,0 +1,1 @@
+"""Widgets drawn by hand where bytes count."""

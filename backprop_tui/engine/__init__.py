@@ -1,0 +1,1 @@
+"""The host supervises, the worker trains."""

@@ -1,0 +1,1 @@
+"""One attempt at training, in a process of its own: the only place that imports torch."""

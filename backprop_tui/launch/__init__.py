@@ -1,0 +1,1 @@
+"""Start runs and follow them."""
