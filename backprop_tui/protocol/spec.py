@@ -79,7 +79,7 @@ class DataPart(_Part):
         "use only the first rows after shuffling; 0 is all",
         unit="rows",
         advanced=True,
-        alias="samples",
+        alias="rows",
         ge=0,
     )
 
