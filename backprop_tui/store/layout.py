@@ -51,6 +51,11 @@ class RunDir:
         return self.path / "engine.lock"
 
     @property
+    def worker_lock(self) -> Path:
+        """worker.lock: held as long as a worker lives, also one that has lost its host and is still saving."""
+        return self.path / "worker.lock"
+
+    @property
     def journal_file(self) -> Path:
         """events.jsonl, appended by the host only."""
         return self.path / "events.jsonl"
@@ -159,6 +164,11 @@ def find_run(wanted: str | None, root: Path | None = None) -> RunDir:
         raise UsageError("RUN_UNKNOWN", f"No run is called {wanted!r}.", "`backprop runs` lists them.")
     some = ", ".join(run.short_id for run in fits[:5])
     raise UsageError("RUN_AMBIGUOUS", f"{len(fits)} runs fit {wanted!r}: {some}.", "Type more letters of one of them.")
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a directory name has the shape of a run's id."""
+    return _ID.match(name) is not None
 
 
 def checkpoint_step(name: str) -> int | None:

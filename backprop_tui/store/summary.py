@@ -1,0 +1,150 @@
+"""What a list of runs shows of each: the folded journal, remembered by offset so that an old run costs one small read."""
+
+from __future__ import annotations
+
+import calendar
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backprop_tui.config import paths
+from backprop_tui.protocol.errors import DataError
+from backprop_tui.protocol.states import RunState
+from backprop_tui.protocol.view import RunView
+from backprop_tui.store import checkpoints, locks
+from backprop_tui.store.journal import JournalTail
+from backprop_tui.store.layout import RunDir, list_runs
+
+_INDEX_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run at a glance. Texts are as stored: clean them with `safe_text` before showing.
+
+    Attributes:
+        title: the run's name, or one made of model and method. method: lora, qlora, full, "" when unknown.
+        created: seconds since the Unix epoch.
+        view: the folded journal. state: the honest state, `crashed` when nobody holds the lock of an unfinished run.
+    """
+
+    run: RunDir
+    title: str
+    model: str
+    data: str
+    method: str
+    created: float
+    view: RunView
+    state: RunState
+
+    @property
+    def resume_step(self) -> int | None:
+        """Step a resume would continue from, judged by names and sizes; None for a live run or without a checkpoint."""
+        if self.state.live:
+            return None
+        for info in reversed(checkpoints.list_checkpoints(self.run)):
+            if info.problem is None:
+                return info.step
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, for `--json`."""
+        return {
+            "id": self.run.id,
+            "path": str(self.run.path),
+            "title": self.title,
+            "model": self.model,
+            "data": self.data,
+            "method": self.method,
+            "created": self.created,
+            "state": self.state.value,
+            "resume_step": self.resume_step,
+            "view": self.view.to_dict(),
+        }
+
+
+def load_summary(run: RunDir) -> RunSummary:
+    """Fold what the journal gained since the last time. A damaged run.json leaves its fields empty."""
+    try:
+        spec = run.read_spec()
+    except DataError:
+        spec = {}
+    model, data = _part(spec, "model"), _part(spec, "data")
+    # The lock first: a run that ends between the two looks is then seen as ended, never as crashed.
+    held = locks.is_held(run.lock_file)
+    view = _folded(run)
+    base, method = str(model.get("base", "")), str(model.get("method", ""))
+    title = str(spec.get("name") or "") or f"{base.rstrip('/').rsplit('/', 1)[-1] or 'run'}-{method or run.short_id}"
+    return RunSummary(run, title, base, str(data.get("path", "")), method, _created(run), view, view.state_when(held))
+
+
+def list_summaries(root: Path | None = None) -> list[RunSummary]:
+    """Every run, newest first."""
+    return [load_summary(run) for run in list_runs(root)]
+
+
+def forget_summary(run_id: str) -> None:
+    """Drop what is remembered of a run."""
+    _index_file(run_id).unlink(missing_ok=True)
+
+
+def _folded(run: RunDir) -> RunView:
+    view, offset, stamp = _remembered(run)
+    tail = JournalTail(run.journal_file, after=view.seq, offset=offset)
+    try:
+        while batch := tail.poll():
+            view.apply(batch)
+    finally:
+        tail.close()
+    if tail.offset != offset and stamp is not None:
+        _remember(run, view, tail.offset, stamp)
+    return view
+
+
+def _remembered(run: RunDir) -> tuple[RunView, int, list[int] | None]:
+    """The view up to an offset of exactly this journal file, or a fresh one."""
+    try:
+        info = os.stat(run.journal_file)
+    except OSError:
+        return RunView(), 0, None
+    stamp = [info.st_dev, info.st_ino]
+    try:
+        words = json.loads(_index_file(run.id).read_bytes())
+        fits = words["format"] == _INDEX_FORMAT and words["file"] == stamp and words["offset"] <= info.st_size
+        if fits:
+            return RunView.from_dict(words["view"]), int(words["offset"]), stamp
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return RunView(), 0, stamp
+
+
+def _remember(run: RunDir, view: RunView, offset: int, stamp: list[int]) -> None:
+    file = _index_file(run.id)
+    temporary = file.with_name(f".tmp-{file.name}-{os.getpid()}")
+    words = {"format": _INDEX_FORMAT, "file": stamp, "offset": offset, "view": view.to_dict()}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary.write_bytes(json.dumps(words).encode())
+        os.replace(temporary, file)
+    except (OSError, ValueError):
+        # It can be rebuilt at any time: a full or read-only cache costs speed, nothing else.
+        temporary.unlink(missing_ok=True)
+
+
+def _index_file(run_id: str) -> Path:
+    return paths.cache_dir() / "index" / f"{run_id}.json"
+
+
+def _part(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    part = spec.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _created(run: RunDir) -> float:
+    try:
+        return float(calendar.timegm(time.strptime(run.id[:15], "%Y%m%d-%H%M%S")))
+    except ValueError:
+        return 0.0
