@@ -1,8 +1,8 @@
 """`LineView`: a focusable, scrolling widget that paints one line at a time and repaints only the lines that changed.
 
-Tables, forms and previews build on it. A line is a list of `(text, tone)` pieces; a tone is a meaning ("good", "muted")
-that the theme turns into a style, so no widget names a colour. Every piece is literal text: it is made harmless here
-once more and never parsed for markup.
+Tables, forms and previews build on it. A line is a list of `(text, tone)` pieces; a tone is a role of the theme ("good",
+"muted"), or several, that the theme turns into a style, so no widget names a colour. Every piece is literal text: it is
+made harmless here once more and never parsed for markup.
 """
 
 from __future__ import annotations
@@ -19,14 +19,11 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from backprop_tui.app.themes import ROLES
+from backprop_tui.app.widgets.painted import Inked
 from backprop_tui.protocol.text import safe_text
 
 #: One painted line: literal text and what it means.
 Line: TypeAlias = Sequence[tuple[str, str]]
-
-#: The tones are the theme's roles, plus the bar of the selection.
-TONES: tuple[str, ...] = tuple(role for role in ROLES if not role.startswith("series-"))
 
 
 def fit(text: str, width: int, align: Literal["left", "right"] = "left") -> str:
@@ -50,11 +47,10 @@ def fit_middle(text: str, width: int) -> str:
     return fit(f"{set_cell_size(text, width - 1 - cell_len(end))}…{end}", width)
 
 
-class LineView(ScrollView, can_focus=True):
+class LineView(Inked, ScrollView, can_focus=True):
     """Base of the widgets that own their lines. Subclasses give `line_count`, `line` and, if any, fixed `header` lines."""
 
-    DEFAULT_CSS = (
-        """
+    DEFAULT_CSS = """
     LineView {
         height: 1fr;
         overflow-x: hidden;
@@ -62,10 +58,6 @@ class LineView(ScrollView, can_focus=True):
         scrollbar-size-vertical: 1;
     }
     """
-        + "".join(f"LineView > .tone--{t} {{ color: $bp-{t}; text-style: $bp-{t}-style; }}\n" for t in TONES)
-        + "LineView > .tone--cursor { background: $bp-cursor-background; }"
-    )
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"tone--{tone}" for tone in TONES}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
         Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False),
@@ -76,8 +68,6 @@ class LineView(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        # Link hovering repaints a whole widget for every cell the mouse crosses; nothing here has links.
-        self.auto_links = False
         self._tones: dict[str, Style] = {}
 
     @property
@@ -140,7 +130,7 @@ class LineView(ScrollView, can_focus=True):
         if found is None:
             found = Style()
             for part in name.split():
-                whole = self.get_component_rich_style(f"tone--{part}")
+                whole = self.get_component_rich_style(f"ink--{part}")
                 found += Style(
                     color=whole.color,
                     bgcolor=whole.bgcolor if part == "cursor" else None,
@@ -157,14 +147,15 @@ class LineView(ScrollView, can_focus=True):
         self._tones.clear()
         super().notify_style_update()
 
+    def strip_of(self, pieces: Line) -> Strip:
+        """Pieces as cells, cut or filled to the widget's width."""
+        base = self.rich_style
+        segments = [Segment(safe_text(text), base + self.tone(tone)) for text, tone in pieces if text]
+        return Strip(segments).adjust_cell_length(self.size.width, base)
+
     def render_line(self, y: int) -> Strip:
         """One line of the widget, in cells."""
-        width = self.size.width
-        base = self.rich_style
         if y < self.header_lines:
-            pieces = self.header(y, width)
-        else:
-            index = y - self.header_lines + self.top
-            pieces = self.line(index, width) if index < self.line_count else []
-        segments = [Segment(safe_text(text), base + self.tone(tone)) for text, tone in pieces if text]
-        return Strip(segments).adjust_cell_length(width, base)
+            return self.strip_of(self.header(y, self.size.width))
+        index = y - self.header_lines + self.top
+        return self.strip_of(self.line(index, self.size.width) if index < self.line_count else [])

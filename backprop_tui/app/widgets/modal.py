@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.widgets.lineinput import LineInput
 from backprop_tui.app.widgets.lines import Line, LineView
 
@@ -71,7 +72,7 @@ class ChoiceList(LineView):
         tone = "bad" if choice.danger else ""
         key = f"{choice.key}  " if choice.key else "   "
         return [
-            ("▌ " if here else "  ", "focus"),
+            (f"{glyphs_of(self).cursor} " if here else "  ", "focus"),
             (key, "strong key"),
             (choice.label, f"strong {tone}".strip() if here else tone),
         ]

@@ -9,11 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.strip import Strip
 
+from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.widgets.lines import Line, LineView, fit, fit_middle
+from backprop_tui.protocol.text import safe_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +135,14 @@ class LiveTable(LineView):
         columns: Sequence[Column],
         *,
         heading: bool = True,
+        empty: Sequence[str] = (),
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.columns = tuple(columns)
         self.header_lines = 1 if heading else 0
+        self.empty = tuple(empty)
         self.needle = ""
         self.sort_key: str | None = None
         self.sort_reverse = False
@@ -150,6 +156,21 @@ class LiveTable(LineView):
     def line_count(self) -> int:
         """Rows after filtering."""
         return len(self._shown)
+
+    def set_empty(self, *sentences: str) -> None:
+        """What stands where the rows would be when there are none: one sentence a line, and the key to press."""
+        if sentences != self.empty:
+            self.empty = sentences
+            if not self._shown:
+                self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """A row, or a sentence in place of the rows."""
+        if not self._shown and self.empty:
+            at = y - self.header_lines - 1
+            if 0 <= at < len(self.empty):
+                return self.strip_of([("  ", ""), (self.empty[at], "muted")])
+        return super().render_line(y)
 
     @property
     def current(self) -> Row | None:
@@ -241,7 +262,8 @@ class LiveTable(LineView):
         for number, (_, column, cells) in enumerate(self._columns(width)):
             title = column.title
             if column.key == self.sort_key:
-                title = f"{title} {'▼' if self.sort_reverse else '▲'}"
+                signs = glyphs_of(self)
+                title = f"{title} {signs.down if self.sort_reverse else signs.up}"
             pieces.append((" " if number else "", ""))
             pieces.append((fit(title, cells, column.align), "muted"))
         return pieces
@@ -250,12 +272,14 @@ class LiveTable(LineView):
         """One row, or a heading between groups."""
         row = self._shown[index]
         if row.rule is not None:
-            rule = f"── {row.rule} "
-            return [("  ", ""), (fit(rule + "─" * max(0, width - len(rule) - 4), width - 4), "muted")]
+            across = glyphs_of(self).frame[4]
+            title = safe_text(row.rule)
+            rest = across * max(0, width - cell_len(title) - 8)
+            return [("  ", ""), (f"{across * 2} ", "grid"), (f"{title} ", "muted"), (rest, "grid")]
         here = index == self._cursor
         strong = "strong" if here else ""
         pieces: list[tuple[str, str]] = [
-            ("▌ " if here else "  ", ("focus" if self.has_focus else "muted") if here else "")
+            (f"{glyphs_of(self).cursor} " if here else "  ", ("focus" if self.has_focus else "muted") if here else "")
         ]
         for number, (position, column, cells) in enumerate(self._columns(width)):
             cell = row.cells[position] if position < len(row.cells) else Cell("")

@@ -1,0 +1,251 @@
+"""The run being prepared: which data, which model, which preset, and what differs from it. Nothing typed is ever lost.
+
+The Data screen fills in the data, the Tune screen the rest; `spec()` is what a launch would be given. pydantic is
+imported only when a spec is asked for, so the first screen paints without it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backprop_tui.config import paths
+from backprop_tui.protocol.errors import UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from backprop_tui.protocol.fields import Setting
+    from backprop_tui.protocol.spec import RunSpec
+
+DEMO = "demo"
+_PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,39}")
+#: Settings that belong to one run, not to a preset.
+_NOT_IN_PRESETS = frozenset({"name", "path", "eval_path", "base", "revision"})
+_UNDO_DEPTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    data: str | None = None
+    model: str | None = None
+    preset: str = "balanced"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Draft:
+    """Choices made so far, with undo. `data` and `model` None mean what the preset or the spec's default says."""
+
+    def __init__(self, *, data: str | None = None, model: str | None = None, preset: str = "balanced") -> None:
+        self._now = _Choice(data, model, preset)
+        self._past: list[_Choice] = []
+        self._built: tuple[_Choice, RunSpec] | None = None
+
+    @property
+    def data(self) -> str:
+        """Dataset file, or `demo`."""
+        return self._now.data if self._now.data is not None else DEMO
+
+    @property
+    def data_chosen(self) -> bool:
+        """Whether a person picked the data."""
+        return self._now.data is not None
+
+    @property
+    def model(self) -> str:
+        """Base model: directory, hub id or `demo`."""
+        return self._now.model if self._now.model is not None else DEMO
+
+    @property
+    def preset(self) -> str:
+        """Name of the preset the settings start from."""
+        return self._now.preset
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """Settings that differ from the preset, by key."""
+        return self._now.overrides
+
+    def base(self) -> RunSpec:
+        """The preset with this data and model, without the changes.
+
+        Raises:
+            UsageError: the preset is unknown or its file can't be used.
+        """
+        return self._build(replace(self._now, overrides={}))
+
+    def spec(self) -> RunSpec:
+        """What would be launched.
+
+        Raises:
+            UsageError: the preset is unknown or a value is out of bounds.
+        """
+        if self._built is None or self._built[0] != self._now:
+            self._built = (self._now, self._build(self._now))
+        return self._built[1]
+
+    def differences(self) -> list[tuple[Setting, Any, Any]]:
+        """Changed settings as (setting, preset's value, value now); data and model are choices, not changes."""
+        from backprop_tui.protocol.fields import differences
+
+        return differences(self.spec(), self.base())
+
+    def use_data(self, path: str) -> None:
+        """Train on this file (or `demo`)."""
+        self._change(replace(self._now, data=path))
+
+    def use_model(self, base: str) -> None:
+        """Start from this model: directory, hub id or `demo`."""
+        self._change(replace(self._now, model=base))
+
+    def use_preset(self, name: str) -> None:
+        """Start from another preset; changes of the person's stay.
+
+        Raises:
+            UsageError: unknown preset, unusable file, or the changes don't fit it.
+        """
+        self._try(replace(self._now, preset=name))
+
+    def set(self, key: str, value: Any) -> None:
+        """Change one setting; text is parsed as in `--set`. Setting the preset's value takes the change back.
+
+        Raises:
+            UsageError: unknown setting or a value that does not fit; nothing changes then.
+        """
+        from backprop_tui.protocol.fields import find_setting
+
+        setting = find_setting(key)
+        if setting.key == "path":
+            self.use_data(str(value).strip() or DEMO)
+            return
+        if setting.key == "base":
+            self.use_model(str(value).strip() or DEMO)
+            return
+        wanted = replace(self._now, overrides={**self._now.overrides, setting.key: value})
+        spec = self._build(wanted)
+        value = setting.get(spec)
+        kept = {name: other for name, other in self._now.overrides.items() if name != setting.key}
+        if value != setting.get(self._build(replace(self._now, overrides=kept))):
+            kept[setting.key] = value
+        self._try(replace(self._now, overrides=kept))
+
+    def adjust(self, key: str, direction: int) -> None:
+        """One rung up (1) or down (-1) for a setting.
+
+        Raises:
+            UsageError: the result does not fit together with the other settings.
+        """
+        from backprop_tui.app.ladder import adjust
+        from backprop_tui.protocol.fields import find_setting
+
+        setting = find_setting(key)
+        value = setting.get(self.spec())
+        following = adjust(setting, value, direction)
+        if following != value:
+            self.set(key, following)
+
+    def undo(self) -> bool:
+        """Take the last change back; False when there is none."""
+        if not self._past:
+            return False
+        self._now = self._past.pop()
+        return True
+
+    def reset(self) -> None:
+        """Back to the preset (undo brings the changes back)."""
+        self._change(replace(self._now, overrides={}))
+
+    def to_toml(self, *, title: str = "", shareable: bool = False) -> str:
+        """The settings as a preset file; `shareable` leaves out what belongs to one run (name, data, model)."""
+        from backprop_tui.config.presets import ADVISED, find_preset
+        from backprop_tui.protocol.fields import settings
+
+        spec = self.spec()
+        advised = (
+            shareable
+            and find_preset(self.preset).settings.get("learning_rate") == ADVISED
+            and "learning_rate" not in self.overrides
+        )
+        lines = [f"title = {_toml(title or spec.title)}", f"about = {_toml(f'From the preset {self.preset}.')}"]
+        lines += ["", "[settings]"]
+        for setting in settings():
+            value = setting.get(spec)
+            if value is None or value == "" or (shareable and setting.key in _NOT_IN_PRESETS):
+                continue
+            lines.append(f"{setting.key} = {_toml(ADVISED if advised and setting.key == 'learning_rate' else value)}")
+        return "\n".join(lines) + "\n"
+
+    def save_preset(self, name: str) -> Path:
+        """Write the settings as a preset of the person's and start from it.
+
+        Raises:
+            UsageError: the name will not do or is taken.
+            UnavailableError: the file can't be written.
+        """
+        from backprop_tui.config.files import replace_file
+
+        check_preset_name(name)
+        file = paths.config_dir() / "presets" / f"{name}.toml"
+        try:
+            replace_file(file, self.to_toml(title=name, shareable=True))
+        except OSError as error:
+            raise UnavailableError(
+                "CONFIG_NOT_WRITABLE", f"{file} can't be written: {error.strerror}.", "Make the directory writable."
+            ) from None
+        own = {key: value for key, value in self._now.overrides.items() if key in _NOT_IN_PRESETS}
+        self._change(replace(self._now, preset=name, overrides=own))
+        return file
+
+    def _try(self, wanted: _Choice) -> None:
+        self._built = (wanted, self._build(wanted))
+        self._change(wanted)
+
+    def _change(self, wanted: _Choice) -> None:
+        if wanted != self._now:
+            self._past.append(self._now)
+            del self._past[:-_UNDO_DEPTH]
+            self._now = wanted
+
+    def _build(self, wanted: _Choice) -> RunSpec:
+        from backprop_tui.config.presets import preset_spec
+
+        own: dict[str, Any] = dict(wanted.overrides)
+        if wanted.model is not None:
+            own["base"] = wanted.model
+        if wanted.data is not None:
+            own["path"] = wanted.data
+        return preset_spec(wanted.preset, _local_model(wanted.model or DEMO), own)
+
+
+def check_preset_name(name: str) -> None:
+    """Whether a new preset may be called so.
+
+    Raises:
+        UsageError: not a plain name, or one there is already.
+    """
+    from backprop_tui.config.presets import load_presets
+
+    if not _PRESET_NAME.fullmatch(name) or name != name.strip():
+        raise UsageError(
+            "PRESET_NAME_INVALID", "A preset's name is letters, digits, blanks and . _ - only.", "Choose another name."
+        )
+    if name in load_presets() or (paths.config_dir() / "presets" / f"{name}.toml").exists():
+        raise UsageError("PRESET_EXISTS", f"There is a preset called {name} already.", "Choose another name.")
+
+
+def _local_model(base: str) -> Path | None:
+    """The model's directory if it needs no looking up; the advised learning rate follows its width."""
+    if base == DEMO:
+        return paths.demo_model_dir()
+    place = Path(base).expanduser()
+    return place if place.is_dir() else None
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
