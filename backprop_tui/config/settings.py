@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         default="auto", description="how often the screen is redrawn; auto looks at the connection"
     )
     ascii: bool = Field(default=False, description="only ASCII signs, also where the terminal could show more")
-    mouse: bool = Field(default=True, description="whether the app listens to the mouse")
+    keys: dict[str, str] = Field(default_factory=dict, description="keys of the app's actions, by the action's name")
     model: str = Field(default="demo", min_length=1, max_length=1000, description="base model when none is named")
     preset: str = Field(default=DEFAULT_PRESET, min_length=1, max_length=120, description="preset when none is named")
 
@@ -125,6 +125,10 @@ def save_setting(key: str, value: str | bool) -> None:
         UnavailableError: the file can't be written.
     """
     _check_known(key, "setting")
+    if key == "keys":
+        raise UsageError(
+            "CONFIG_INVALID", "keys is a table.", f'Edit {settings_file()}: [keys], then "run.stop" = "X".'
+        )
     try:
         accepted: str | bool = getattr(Settings.model_validate({key: value}), key)
     except ValidationError as error:
@@ -212,6 +216,8 @@ def _invalid(error: ValidationError) -> UsageError:
         hint = f"Choose one of {', '.join(map(str, choices))}."
     elif field is not None and field.annotation is bool:
         hint = "Write true or false."
+    elif key == "keys":
+        hint = 'Write a table: [keys], then "run.stop" = "X".'
     else:
         hint = ""
     return UsageError("CONFIG_INVALID", f"{key}: {first['msg'][:1].lower()}{first['msg'][1:]}.", hint)
