@@ -1,0 +1,109 @@
+"""The one description of what keys do.
+
+An `Action` feeds the binding, the footer's hint, the `?` help and the `^P` palette; its `id` is what a person's own keymap
+names. The tables live in `keymap/`, one module per screen, and import nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+
+from textual.binding import Binding
+
+#: Where actions live, and the title of each group in the help.
+SCOPES: dict[str, str] = {
+    "data": "Data",
+    "tune": "Tune",
+    "run": "Run",
+    "chart": "Chart",
+    "log": "Log",
+    "runs": "Runs",
+    "shell": "Everywhere",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a key does.
+
+    Attributes:
+        id: stable name, `scope.verb`. keys: comma-separated key names as Textual spells them.
+        call: the `action_…` method without its prefix, with arguments in parentheses where it has any.
+        title: two to five words for palette and help. help: one sentence.
+        hint: the footer's word; empty keeps it out of the footer.
+        show: the key as written in footer and help, when the first of `keys` reads badly.
+        palette: whether the palette offers it (movement keys don't belong there).
+    """
+
+    id: str
+    keys: str
+    call: str
+    title: str
+    help: str
+    hint: str = ""
+    show: str = ""
+    palette: bool = True
+
+    @property
+    def scope(self) -> str:
+        """The part of the id before the dot."""
+        return self.id.partition(".")[0]
+
+    @property
+    def binding(self) -> Binding:
+        """Textual's binding for it."""
+        return Binding(self.keys, self.call, self.title, show=False, key_display=self.show or None, id=self.id)
+
+
+def bindings(actions: Iterable[Action]) -> list[Binding]:
+    """The `BINDINGS` of a screen or widget."""
+    return [action.binding for action in actions]
+
+
+def registry() -> dict[str, Action]:
+    """Every action of every scope by id, in table order."""
+    found: dict[str, Action] = {}
+    for module in ("data", "tune", "run", "runs", "shell"):
+        for action in import_module(f"backprop_tui.app.keymap.{module}").ACTIONS:
+            found[action.id] = action
+    return found
+
+
+_KEY_WORDS = {
+    "question_mark": "?",
+    "slash": "/",
+    "backslash": "\\",
+    "escape": "Esc",
+    "enter": "Enter",
+    "space": "Space",
+    "tab": "Tab",
+    "shift+tab": "⇧Tab",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "full_stop": ".",
+    "comma": ",",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "delete": "Del",
+    "backspace": "⌫",
+}
+
+
+def key_words(key: str) -> str:
+    """A key as people write it: `^P`, `?`, `Esc`, `x`."""
+    if key in _KEY_WORDS:
+        return _KEY_WORDS[key]
+    if key.startswith("ctrl+"):
+        return f"^{key_words(key[5:]).upper()}"
+    return key

@@ -1,0 +1,234 @@
+"""The application: four rooms, one header and footer, one run open at a time. Everything else is in the rooms."""
+
+from __future__ import annotations
+
+import platform
+import traceback
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual.app import App
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from backprop_tui.app import themes
+from backprop_tui.app.actions import bindings
+from backprop_tui.app.glyphs import ASCII, UNICODE
+from backprop_tui.app.keymap import shell
+from backprop_tui.app.terminal import PROFILES, Terminal
+from backprop_tui.app.widgets.footer import Severity
+from backprop_tui.app.widgets.painted import Line
+from backprop_tui.config import paths
+from backprop_tui.protocol.states import RunState
+from backprop_tui.protocol.text import safe_text
+from backprop_tui.store.layout import RunDir
+
+if TYPE_CHECKING:
+    from backprop_tui.app.draft import Draft
+    from backprop_tui.app.screens.room import Room
+
+_STATE_ROLES = {
+    RunState.STARTING: "idle", RunState.RUNNING: "live", RunState.PAUSED: "warn", RunState.STOPPING: "warn",
+    RunState.COMPLETED: "good", RunState.STOPPED: "idle", RunState.ABORTED: "warn", RunState.FAILED: "bad",
+    RunState.CRASHED: "bad",
+}  # fmt: skip
+
+
+def _lazily(module: str, name: str) -> Callable[[], Screen[Any]]:
+    """A room that is imported when first opened."""
+
+    def make() -> Screen[Any]:
+        screen: Screen[Any] = getattr(import_module(f"backprop_tui.app.screens.{module}"), name)()
+        return screen
+
+    return make
+
+
+def state_role(state: RunState) -> str:
+    """The ink role of a run's state."""
+    return _STATE_ROLES[state]
+
+
+class BackpropApp(App[None]):
+    """The app.
+
+    Args:
+        screen: the room to open first. run: the run to show on the Run screen. terminal: what was decided about the
+            terminal; None draws for a local UTF-8 one.
+    """
+
+    TITLE = "backprop"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    CSS = """
+    * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+    """
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "data": _lazily("data", "DataScreen"),
+        "tune": _lazily("tune", "TuneScreen"),
+        "run": _lazily("run", "RunScreen"),
+        "runs": _lazily("runs", "RunsScreen"),
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(action for action in shell.ACTIONS if action.id not in ("shell.panel", "shell.panel_back")),
+    ]
+
+    def __init__(
+        self, screen: str = "data", run: RunDir | None = None, terminal: Terminal | None = None,
+        driver_class: type[Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.terminal = terminal or Terminal(PROFILES["local"], False, themes.DEFAULT_THEME, {}, False)
+        self.glyphs = ASCII if self.terminal.ascii else UNICODE
+        self.run_dir = run
+        self._run_title = ""
+        self._run_state: RunState | None = None
+        self._draft: Draft | None = None
+        self._host = safe_text(platform.node() or "localhost", limit=30)
+        # The first mode is the app's default one, so that no empty screen is drawn before it.
+        self.DEFAULT_MODE = screen  # type: ignore[misc]
+        super().__init__(driver_class=driver_class)
+        self.animation_level = "none"
+        found, self._theme_problems = themes.load_themes()
+        for theme in found:
+            self.register_theme(theme)
+        known = self.terminal.theme in self.available_themes
+        self.theme = self.terminal.theme if known else themes.DEFAULT_THEME
+        if not known:
+            self._theme_problems.append(themes.unknown_theme(self.terminal.theme, self.available_themes))
+
+    # -- what other rooms use ----------------------------------------------------------------------------------------
+
+    @property
+    def draft(self) -> Draft:
+        """The run being prepared; made when first asked for."""
+        if self._draft is None:
+            from backprop_tui.app.draft import Draft
+
+            self._draft = Draft()
+        return self._draft
+
+    @property
+    def room(self) -> Room | None:
+        """The room that is open, also when a dialog lies over it."""
+        from backprop_tui.app.screens.room import Room
+
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, Room)), None)
+
+    def open_run(self, run: RunDir) -> None:
+        """Show a run, live or past, on the Run screen."""
+        from backprop_tui.app.screens.run import RunScreen
+
+        self.run_dir = run
+        self.switch_mode("run")
+        room = self.room
+        if isinstance(room, RunScreen):
+            room.open(run)
+
+    def say(self, text: str, severity: Severity = "info") -> None:
+        """One sentence in the footer of the open room. Foreign parts are made harmless here."""
+        room = self.room
+        if room is not None:
+            room.say(safe_text(text, limit=400), severity)
+
+    def show_run_state(self, title: str, state: RunState | None) -> None:
+        """What the header says of the open run."""
+        if (title, state) == (self._run_title, self._run_state):
+            return
+        self._run_title, self._run_state = title, state
+        room = self.room
+        if room is not None:
+            room.show_context()
+
+    def run_words(self) -> Line:
+        """Name and state of the open run for the header."""
+        if self._run_state is None:
+            return (("no run open   ", "muted"),)
+        state = self._run_state
+        sign = state.ascii_glyph if self.terminal.ascii else state.glyph
+        return ((f"{self._run_title}   ", "text"), (f"{sign} {state.value}   ", state_role(state)))
+
+    def place_words(self) -> Line:
+        """Machine and profile for the header."""
+        name = self.terminal.profile.name
+        profile = "" if name == "local" else f" {self.glyphs.dot} {name}"
+        return ((f"{self._host}{profile} ", "muted"),)
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our semantic colours for themes that don't name them."""
+        return themes.variable_defaults(self.current_theme)
+
+    def on_mount(self) -> None:
+        """Signals, title, remapped keys, and what was wrong with the person's themes."""
+        if not self.is_headless:
+            from backprop_tui.app.driver import install_signals
+
+            install_signals(self)
+            self.set_title("backprop")
+        if self.terminal.keys:
+            self.set_keymap(dict(self.terminal.keys))
+        if self._theme_problems:
+            self.call_after_refresh(self.say, str(self._theme_problems[0]), "warn")
+
+    def set_title(self, words: str) -> None:
+        """The window's title; Textual leaves it alone."""
+        driver = self._driver
+        if driver is not None and not self.is_headless:
+            driver.write(f"\x1b]0;{safe_text(words, limit=80)}\x07")
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave with one sentence; the traceback, without the values of variables, goes to a file."""
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        self._return_code = 1
+        file = paths.cache_dir() / "crash.log"
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file.write_text("".join(traceback.format_exception(error)), "utf-8")
+            where = f"Details are in {file}."
+        except OSError:
+            where = "Details could not be written."
+        kind = f"{type(error).__name__}: {safe_text(error, limit=200)}"
+        again = f" Come back with `backprop attach {self.run_dir.short_id}`." if self.run_dir else ""
+        self.panic(Text(f"APP_FAILED: The screen failed ({kind}). {where} A run goes on.{again}"))
+
+    # -- actions ------------------------------------------------------------------------------------------------------
+
+    def action_go(self, room: str) -> None:
+        """Open a room."""
+        self.switch_mode(room)
+
+    async def action_leave(self) -> None:
+        """Leave; a live run goes on, and says how to come back."""
+        if self.run_dir is not None and self._run_state is not None and self._run_state.live:
+            words = (
+                f"{self._run_title} goes on without the screen. Come back with: backprop attach {self.run_dir.short_id}"
+            )
+            self.exit(message=Text(words))
+        else:
+            self.exit()
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C is a habit; say what it would have meant."""
+        self.say("q leaves the app, the run goes on.  On Run, x stops training.")
+
+    def action_help(self) -> None:
+        """Every key of the open room."""
+        from backprop_tui.app.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    def action_change_theme(self) -> None:
+        """Choose a theme; it is seen at once."""
+        self.search_themes()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[Any]:
+        """The palette offers our own actions, nothing of Textual's."""
+        from backprop_tui.app.palette import commands
+
+        return commands(self, screen)

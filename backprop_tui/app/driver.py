@@ -1,0 +1,90 @@
+"""Textual's terminal driver with three mends: odd mouse bytes, a vanished terminal, and quiet mouse motion.
+
+A coordinate byte above 0x7F of the old mouse protocol is not UTF-8 and would end the app; a closed terminal would leave a
+thread reading nothing at full speed; and over a slow link every mouse movement would be reported.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import selectors
+import signal
+from typing import TYPE_CHECKING
+
+from textual._parser import ParseError
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+_MOUSE_MODES = (1000, 1003, 1015, 1006)
+
+
+class TerminalDriver(LinuxDriver):
+    """The driver of the real terminal."""
+
+    #: Whether to ask for every mouse movement; set once at start from the profile.
+    motion = True
+
+    def _enable_mouse_support(self) -> None:
+        if not self._mouse:
+            return
+        for mode in _MOUSE_MODES:
+            if mode != 1003 or self.motion:
+                self.write(f"\x1b[?{mode}h")
+        self.flush()
+
+    def run_input_thread(self) -> None:
+        """Read keys and mouse until told to stop, or until the terminal is gone."""
+        decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        parser = XTermParser(self._debug)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                if selector.select(0.1):
+                    data = self._read()
+                    if data is None:
+                        self._gone()
+                        return
+                    text = decode(data)
+                    if text:
+                        for message in parser.feed(text):
+                            self.process_message(message)
+                for message in parser.tick():
+                    self.process_message(message)
+        try:
+            for message in parser.feed(""):
+                self.process_message(message)
+        except (EOFError, ParseError):
+            pass
+
+    def _read(self) -> bytes | None:
+        """Some input; None when the terminal was closed."""
+        try:
+            return os.read(self.fileno, 4096) or None
+        except InterruptedError:
+            return b""
+        except OSError:
+            return None
+
+    def _gone(self) -> None:
+        """End the app: nobody is there to read it. A writer stuck on a dead terminal must not keep the process."""
+        self._app.call_later(self._app.exit)
+        if not self.exit_event.wait(1.0):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def driver_for(motion: bool) -> type[TerminalDriver]:
+    """The driver class for a profile."""
+    return type("TerminalDriver", (TerminalDriver,), {"motion": motion})
+
+
+def install_signals(app: App[object]) -> None:
+    """SIGTERM and SIGHUP leave through the loop, so the terminal is restored. Call from inside the running loop."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, app.exit, None, 128 + number)

@@ -1,0 +1,62 @@
+"""Every key of the open room, made from the actions that are active."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+from backprop_tui.app.actions import SCOPES, key_words, registry
+
+
+class HelpScreen(ModalScreen[None]):
+    """A sheet of keys over the room; Esc, q or ? closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "close", "Close", show=False)]
+    CSS = """
+    HelpScreen { align: center middle; background: $background 60%; }
+    HelpScreen > VerticalScroll {
+        width: 84; max-width: 96%; height: auto; max-height: 94%; padding: 0 2;
+        border: round $primary; border-title-color: $primary; border-title-style: bold; background: $surface;
+    }
+    HelpScreen Static { width: 1fr; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """The sheet."""
+        with VerticalScroll() as sheet:
+            sheet.border_title = "keys"
+            sheet.border_subtitle = "Esc close"
+            yield Static(self._sheet())
+
+    def on_mount(self) -> None:
+        """Arrow keys scroll at once."""
+        self.query_one(VerticalScroll).focus()
+
+    def action_close(self) -> None:
+        """Back to the room."""
+        self.dismiss()
+
+    def _sheet(self) -> Text:
+        below: list[Screen[Any]] = [screen for screen in self.app.screen_stack if screen is not self]
+        active: dict[str, list[str]] = {}
+        if below:
+            for key, entry in below[-1].active_bindings.items():
+                active.setdefault(entry.binding.id or "", []).append(key)
+        sheet = Text()
+        for scope, title in SCOPES.items():
+            actions = [action for name, action in registry().items() if action.scope == scope and name in active]
+            if not actions:
+                continue
+            sheet.append(f"{title}\n" if not sheet.plain else f"\n{title}\n", "bold")
+            for action in actions:
+                keys = " ".join(key_words(key) for key in active[action.id][:3])
+                sheet.append(f"  {keys:<12}", "bold")
+                sheet.append(f"{action.title:<24}")
+                sheet.append(f"{action.help}\n", "dim")
+        return sheet

@@ -1,0 +1,149 @@
+"""What all four screens share: the tab line, the body, the footer, and panels that go one by one when it is narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widget import Widget
+
+from backprop_tui.app.actions import bindings
+from backprop_tui.app.keymap import shell
+from backprop_tui.app.widgets.footer import Footer, Severity
+from backprop_tui.app.widgets.header import Header
+from backprop_tui.app.widgets.painted import Line
+from backprop_tui.app.widgets.panel import Panel
+
+if TYPE_CHECKING:
+    from backprop_tui.app.app import BackpropApp
+
+
+class Room(Screen[Any]):
+    """Base of Data, Tune, Run and Runs. Subclasses set `ROOM`, give `compose_body`, and may override `context`."""
+
+    ROOM: ClassVar[str] = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(action for action in shell.ACTIONS if action.id in ("shell.panel", "shell.panel_back")),
+    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-std"), (110, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-low"), (24, "-mid"), (36, "-tall")]  # noqa: RUF012
+    AUTO_FOCUS = ""
+    CSS = """
+    Room { background: $background; color: $foreground; layout: vertical; }
+    Room > #body { height: 1fr; width: 1fr; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """Header, body, footer."""
+        yield Header(self.ROOM)
+        with Container(id="body"):
+            yield from self.compose_body()
+        yield Footer()
+
+    def compose_body(self) -> ComposeResult:
+        """What is between the two lines."""
+        yield from ()
+
+    def context(self) -> Line:
+        """The right end of the header, most important piece last; by default the run that is open."""
+        return self.backprop.run_words()
+
+    @property
+    def backprop(self) -> BackpropApp:
+        """The app, by its own type."""
+        return cast("BackpropApp", self.app)
+
+    def say(self, text: str, severity: Severity = "info") -> None:
+        """A sentence in the footer, until the next key."""
+        self.query_one(Footer).say(text, severity)
+
+    def show_context(self) -> None:
+        """Bring the header up to date."""
+        if self.is_mounted:
+            self.query_one(Header).show((*self.context(), *self.backprop.place_words()))
+
+    @property
+    def narrow(self) -> bool:
+        """Whether only one panel fits."""
+        return self.has_class("-narrow")
+
+    def panels(self) -> list[Panel]:
+        """Panels that can take the focus, in order. Override to leave some out."""
+        return [panel for panel in self.query(Panel) if _first_focusable(panel) is not None]
+
+    def current_panel(self) -> Panel | None:
+        """The panel with the focus, else the one shown, else the first."""
+        panels = self.panels()
+        for panel in panels:
+            if panel.has_focus_within:
+                return panel
+        return next((panel for panel in panels if panel.display), panels[0] if panels else None)
+
+    def show_panel(self, panel: Panel) -> None:
+        """Focus a panel, bringing it up when panels go one by one."""
+        self._arrange(panel)
+        target = _first_focusable(panel)
+        if target is not None:
+            target.focus()
+
+    def action_next_panel(self) -> None:
+        """Focus the next panel."""
+        self._step(1)
+
+    def action_previous_panel(self) -> None:
+        """Focus the one before."""
+        self._step(-1)
+
+    def on_mount(self) -> None:
+        """Focus the first panel."""
+        self.show_context()
+        panels = self.panels()
+        if panels and self.focused is None:
+            self.show_panel(panels[0])
+
+    def on_screen_resume(self) -> None:
+        """Facts may have changed while another room was open."""
+        self.show_context()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Another width may show panels one by one, or together again."""
+        self._arrange(self.current_panel())
+
+    def on_header_chosen(self, message: Header.Chosen) -> None:
+        """A click on a tab."""
+        self.backprop.action_go(message.room)
+
+    def on_key(self, event: events.Key) -> None:
+        """Any key acknowledges what the footer says."""
+        self.query_one(Footer).quiet()
+
+    def _step(self, by: int) -> None:
+        panels, here = self.panels(), self.current_panel()
+        if panels and here is not None:
+            self.show_panel(panels[(panels.index(here) + by) % len(panels)] if here in panels else panels[0])
+
+    def _arrange(self, shown: Panel | None) -> None:
+        panels = list(self.query(Panel))
+        ring = self.panels() if self.narrow else []
+        for panel in panels:
+            panel.display = not self.narrow or panel is shown or shown is None
+            place = f"{ring.index(panel) + 1}/{len(ring)}" if panel in ring and len(ring) > 1 else ""
+            panel.label(place=place)
+        for holder in {holder for panel in panels for holder in _holders(panel)}:
+            holder.display = any(panel.display for panel in holder.query(Panel))
+
+
+def _first_focusable(panel: Panel) -> Widget | None:
+    return next((child for child in panel.query(Widget) if child.can_focus and not child.disabled), None)
+
+
+def _holders(panel: Panel) -> Iterator[Widget]:
+    parent = panel.parent
+    while isinstance(parent, Widget) and parent.id != "body" and not isinstance(parent, Screen):
+        yield parent
+        parent = parent.parent

@@ -1,0 +1,118 @@
+"""What the terminal can do, decided from the environment before Textual is imported.
+
+Textual reads its own settings from the environment when its modules are first imported, so `prepare` must run before; this
+module imports neither Textual nor Rich.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+import tomllib
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from backprop_tui.config import paths
+from backprop_tui.protocol.errors import UnavailableError, UsageError
+
+ProfileName = Literal["local", "ssh", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much may be sent. `fps` caps frames, `hz` is how often new facts are shown, `log_s` how often log lines are;
+    `motion` says whether the mouse reports every movement or only clicks and the wheel."""
+
+    name: ProfileName
+    fps: int
+    hz: float
+    log_s: float
+    motion: bool
+
+
+PROFILES: dict[str, Profile] = {
+    "local": Profile("local", 30, 4.0, 0.5, True),
+    "ssh": Profile("ssh", 10, 1.0, 1.0, False),
+    "low": Profile("low", 2, 0.3, 4.0, False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The decisions: profile, whether to draw in ASCII, the theme's name, remapped keys, and whether colour is unwanted."""
+
+    profile: Profile
+    ascii: bool
+    theme: str
+    keys: Mapping[str, str]
+    mono: bool
+
+
+def examine(environ: Mapping[str, str], preferences: Mapping[str, Any]) -> Terminal:
+    """Decide from the environment and the person's preferences (see `read_preferences`).
+
+    Raises:
+        UnavailableError: the terminal cannot move its cursor (TERM=dumb).
+        UsageError: an unknown profile, or a keymap that is not a table of names to keys.
+    """
+    if environ.get("TERM", "").lower() in ("dumb", "unknown"):
+        raise UnavailableError(
+            "TERMINAL_DUMB",
+            "This terminal (TERM=dumb) can't show a full screen.",
+            "Use `backprop watch --line`, or run it in a real terminal.",
+        )
+    wanted = str(preferences.get("profile") or "auto")
+    if wanted == "auto":
+        remote = any(environ.get(name) for name in ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"))
+        wanted = "ssh" if remote else "local"
+    if wanted not in PROFILES:
+        raise UsageError("PROFILE_UNKNOWN", f"There is no profile {wanted!r}.", "Choose auto, local, ssh or low.")
+    keys = preferences.get("keys") or {}
+    if not isinstance(keys, Mapping) or not all(isinstance(key, str) for pair in keys.items() for key in pair):
+        raise UsageError(
+            "KEYS_INVALID", "The setting `keys` is not a table.", 'Write it as [keys] and "run.stop" = "X".'
+        )
+    mono = bool(environ.get("NO_COLOR"))
+    theme = "mono" if mono else str(preferences.get("theme") or "backprop-dark")
+    return Terminal(
+        PROFILES[wanted], bool(preferences.get("ascii")) or not speaks_utf8(environ), theme, dict(keys), mono
+    )
+
+
+def speaks_utf8(environ: Mapping[str, str]) -> bool:
+    """Whether the locale's character set is UTF-8; the Linux console is, but its font has no braille, so it counts as not."""
+    if environ.get("TERM") == "linux":
+        return False
+    name = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
+    if name and name not in ("C", "POSIX"):
+        return "utf" in name.lower() or "." not in name
+    # Python coerces a bare C locale to UTF-8 (PEP 538); the terminal behind it nearly always agrees.
+    return "utf" in locale.getpreferredencoding(False).lower()
+
+
+def read_preferences(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What concerns the screen from settings.toml and `BACKPROP_…`, read without pydantic for a quick start.
+
+    A broken file is left to `backprop config` to complain about; the app starts with what it knows.
+    """
+    words: dict[str, Any] = {}
+    try:
+        words = tomllib.loads((paths.config_dir() / "settings.toml").read_text("utf-8"))
+    except (OSError, ValueError):
+        pass
+    found = {key: words[key] for key in ("theme", "profile", "ascii", "keys") if key in words}
+    for key in ("theme", "profile"):
+        if environ.get(f"BACKPROP_{key.upper()}"):
+            found[key] = environ[f"BACKPROP_{key.upper()}"]
+    if environ.get("BACKPROP_ASCII"):
+        found["ascii"] = environ["BACKPROP_ASCII"].lower() not in ("0", "false", "no", "off")
+    return found
+
+
+def prepare(terminal: Terminal, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Set what Textual reads at import, and keep its own NO_COLOR filter (24-bit greys) out of the way of our theme."""
+    environ["TEXTUAL_FPS"] = str(terminal.profile.fps)
+    environ["TEXTUAL_ANIMATIONS"] = "none"
+    environ["TEXTUAL_SMOOTH_SCROLL"] = "0"
+    environ.pop("NO_COLOR", None)

@@ -1,0 +1,178 @@
+"""A widget that says what it looks like, line by line, and repaints only the cells that changed.
+
+Textual sends whole dirty regions and never compares cells, so everything that changes often is a `Painted`: `paint` returns
+lines of (text, role) pieces, `repaint` compares them with what is on the screen and refreshes just the differing spans.
+Nothing is written when nothing changed. Pieces never pass through markup; foreign text must already be `safe_text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from backprop_tui.app.themes import ROLES
+
+#: Text and the role (a key of `themes.ROLES`) it is drawn in.
+Piece = tuple[str, str]
+Line = tuple[Piece, ...]
+#: Equal cells between two changes that are cheaper to resend than to skip: a cursor move and a colour cost about this much.
+_BRIDGE = 12
+
+_INKS = "\n".join(f"Inked > .ink--{role} {{ color: $bp-{role}; text-style: $bp-{role}-style; }}" for role in ROLES)
+
+
+class Inked(Widget):
+    """A widget that draws in roles: each role is a component class whose colour and style the theme decides."""
+
+    DEFAULT_CSS = f"""
+    {_INKS}
+    Inked > .ink--cursor {{ background: $bp-cursor-background; }}
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{role}" for role in ROLES}
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        # With links on, every mouse move over a cell boundary repaints the whole widget.
+        self.auto_links = False
+
+    def ink(self, role: str) -> Style:
+        """Rich style of a role over this widget's background."""
+        return self.get_component_rich_style(f"ink--{role}")
+
+
+class Painted(Inked):
+    """Base of everything we draw ourselves. Subclasses implement `paint` and call `repaint` when their facts change."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._lines: list[Line] | None = None
+        self._painted_size = Size(0, 0)
+
+    def paint(self, width: int, height: int) -> Sequence[Line]:
+        """The content as at most `height` lines; longer lines are cut, shorter ones filled."""
+        raise NotImplementedError
+
+    def repaint(self) -> None:
+        """Paint again and refresh the spans that differ."""
+        size = self.content_size
+        if not self.is_mounted or not size:
+            return
+        if self._lines is None or size != self._painted_size:
+            self._lines = None
+            self.refresh()
+            return
+        lines = self._full(size)
+        origin = self.content_region.offset - self.region.offset
+        changed = [
+            Region(start, y, end - start, 1).translate(origin)
+            for y, (old, new) in enumerate(zip(self._lines, lines, strict=True))
+            if old != new
+            for start, end in changed_spans(old, new, size.width)
+        ]
+        self._lines = lines
+        if changed:
+            self.refresh(*changed)
+
+    def render_line(self, y: int) -> Strip:
+        """One line of what was painted last."""
+        size = self.content_size
+        if self._lines is None or size != self._painted_size:
+            self._lines = self._full(size)
+            self._painted_size = size
+        if y >= len(self._lines):
+            return Strip.blank(size.width, self.rich_style)
+        return Strip([Segment(text, self.ink(role)) for text, role in self._lines[y]], size.width)
+
+    def _full(self, size: Size) -> list[Line]:
+        lines = [fit(line, size.width) for line in self.paint(size.width, size.height)[: size.height]]
+        return lines + [fit((), size.width)] * (size.height - len(lines))
+
+
+def width_of(line: Iterable[Piece]) -> int:
+    """Cells a line takes."""
+    return sum(cell_len(text) for text, _ in line)
+
+
+def fit(line: Iterable[Piece], width: int) -> Line:
+    """Cut or fill a line to exactly `width` cells."""
+    fitted: list[Piece] = []
+    left = width
+    for text, role in line:
+        if not text:
+            continue
+        length = cell_len(text)
+        if length > left:
+            if left > 0:
+                fitted.append((set_cell_size(text, left), role))
+            left = 0
+            break
+        fitted.append((text, role))
+        left -= length
+    if left > 0:
+        fitted.append((" " * left, "text"))
+    return tuple(fitted)
+
+
+def ellipsis(text: str, width: int, mark: str = "…") -> str:
+    """Text cut to `width` cells with a mark where something is missing."""
+    if cell_len(text) <= width:
+        return text
+    if width <= cell_len(mark):
+        return set_cell_size(text, max(0, width))
+    return set_cell_size(text, width - cell_len(mark)).rstrip() + mark
+
+
+def spread(left: Iterable[Piece], right: Iterable[Piece], width: int) -> Line:
+    """Left and right ends of one line; where both don't fit the right end goes first, then the left is cut."""
+    left, right = tuple(left), tuple(right)
+    room = width - width_of(right)
+    if width_of(left) > room:
+        return fit(left, width)
+    return (*fit(left, room), *right)
+
+
+def changed_spans(old: Line, new: Line, width: int) -> list[tuple[int, int]]:
+    """Cell ranges `[start, end)` in which two lines of `width` cells differ, near ones joined."""
+    before, after = _cells(old, width), _cells(new, width)
+    spans: list[tuple[int, int]] = []
+    for x in range(width):
+        if before[x] == after[x]:
+            continue
+        if spans and x - spans[-1][1] < _BRIDGE:
+            spans[-1] = (spans[-1][0], x + 1)
+        else:
+            spans.append((x, x + 1))
+    return [_whole_characters(span, before, after) for span in spans]
+
+
+def _cells(line: Line, width: int) -> list[Piece]:
+    cells: list[Piece] = []
+    for text, role in line:
+        if text.isascii():
+            cells.extend((char, role) for char in text)
+            continue
+        for char in text:
+            length = cell_len(char)
+            if length == 0:
+                if cells:
+                    cells[-1] = (cells[-1][0] + char, cells[-1][1])
+                continue
+            cells.append((char, role))
+            cells.extend([("", role)] * (length - 1))
+    return (cells + [(" ", "text")] * (width - len(cells)))[:width]
+
+
+def _whole_characters(span: tuple[int, int], before: list[Piece], after: list[Piece]) -> tuple[int, int]:
+    start, end = span
+    while start > 0 and (before[start][0] == "" or after[start][0] == ""):
+        start -= 1
+    while end < len(before) and (before[end][0] == "" or after[end][0] == ""):
+        end += 1
+    return start, end
