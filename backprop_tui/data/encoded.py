@@ -1,0 +1,102 @@
+"""A tokenised row, stored compactly, and the same row as a person reads it."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import Literal
+
+from backprop_tui.data.control import Span
+
+PieceKind = Literal["trained", "masked", "cut"]
+
+
+class EncodedRow:
+    """Token ids of one row and which of them are learnt: 5 bytes per token.
+
+    Args:
+        ids: token ids after cutting.
+        trained: for each token, whether it is learnt.
+        cut: tokens cut off at the end because the row is longer than `max_length`.
+        text_spans: characters of the whole rendering that are learnt.
+        index: position of the row among the file's rows, from 0; -1 when the row is not from a file.
+    """
+
+    __slots__ = ("_ids", "_trained", "cut", "index", "text_spans")
+
+    def __init__(
+        self, ids: list[int], trained: list[bool], cut: int, text_spans: tuple[Span, ...], index: int = -1
+    ) -> None:
+        self._ids = array("i", ids)
+        self._trained = bytes(trained)
+        self.cut = cut
+        self.text_spans = text_spans
+        self.index = index
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def ids(self) -> list[int]:
+        """Token ids, a fresh list."""
+        return self._ids.tolist()
+
+    @property
+    def trained(self) -> list[bool]:
+        """Whether each token is learnt, a fresh list."""
+        return [bool(flag) for flag in self._trained]
+
+    @property
+    def trained_tokens(self) -> int:
+        """Number of tokens that are learnt."""
+        return self._trained.count(1)
+
+    def digest_bytes(self) -> bytes:
+        """What the fingerprint hashes: ids and mask, byte for byte."""
+        return self._ids.tobytes() + self._trained
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of the rendering. `cut` text is longer than the model may read and is left out."""
+
+    text: str
+    kind: PieceKind
+
+    @property
+    def trained(self) -> bool:
+        """Whether the loss looks at it."""
+        return self.kind == "trained"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One row as the model reads it; the pieces together are the whole text."""
+
+    encoded: EncodedRow
+    pieces: tuple[Piece, ...]
+
+    @property
+    def text(self) -> str:
+        """The rendering, cut part included."""
+        return "".join(piece.text for piece in self.pieces)
+
+
+def pieces_of(text: str, ends: list[int], trained: list[bool]) -> tuple[Piece, ...]:
+    """Cut a rendering where its tokens change between learnt, masked and left out.
+
+    Args:
+        text: the rendering.
+        ends: for each kept token, the character after its last one.
+        trained: whether each kept token is learnt.
+    """
+    pieces: list[Piece] = []
+    start = 0
+    for place, (end, learnt) in enumerate(zip(ends, trained, strict=True)):
+        if (place + 1 < len(ends) and trained[place + 1] == learnt) or end <= start:
+            continue
+        pieces.append(Piece(text[start:end], "trained" if learnt else "masked"))
+        start = end
+    if start < len(text):
+        pieces.append(Piece(text[start:], "cut"))
+    return tuple(pieces)
