@@ -1,0 +1,354 @@
+"""The engine host: supervises one run's worker, is the only writer of its journal, and serves the pipe.
+
+It imports neither torch nor textual nor pydantic, so it answers while the worker is still importing, and it outlives the
+worker to say what became of it. It holds the run's lock for life: "running" means that lock is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backprop_tui import __version__
+from backprop_tui.engine import host_faults
+from backprop_tui.engine.failpoint import hit
+from backprop_tui.engine.host_server import PipeServer, bind_socket
+from backprop_tui.engine.host_telemetry import Telemetry
+from backprop_tui.engine.host_worker import WorkerProcess
+from backprop_tui.protocol import events as ev
+from backprop_tui.protocol.commands import ACCEPTED_IN, Command, CommandName, Reply, ReplyStatus
+from backprop_tui.protocol.errors import EXIT_FAILED, EXIT_OK, BackpropError, UnavailableError, UsageError
+from backprop_tui.protocol.states import RunState
+from backprop_tui.protocol.text import safe_text
+from backprop_tui.protocol.view import RunView
+from backprop_tui.store import checkpoints
+from backprop_tui.store.journal import JournalWriter, read_events
+from backprop_tui.store.layout import RunDir, checkpoint_step
+from backprop_tui.store.locks import Identity, RunLock
+from backprop_tui.store.summary import load_summary
+
+WORKER_COMMAND = (sys.executable, "-P", "-m", "backprop_tui.engine.worker")
+_FROM_WORKER = frozenset(
+    {ev.STATE, ev.PHASE, ev.PLAN, ev.STEP, ev.EVAL, ev.SAMPLE, ev.CHECKPOINT, ev.CHECKPOINT_REMOVED}
+    | {ev.LOG, ev.FAULT, ev.COMMAND_DONE, ev.END}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Waiting times in seconds.
+
+    Attributes:
+        telemetry: between readings. sync: longest time a metric stays off the disk. linger: for clients to drain.
+        abort: from an abort to SIGTERM. kill: from SIGTERM to SIGKILL.
+        exit: from the worker's `end` to SIGTERM.
+        stop, shutdown: silence of a worker asked to stop, by a person or by a signal to the host, before SIGTERM.
+    """
+
+    telemetry: float = 2.0
+    sync: float = 1.0
+    linger: float = 2.0
+    abort: float = 10.0
+    kill: float = 10.0
+    exit: float = 20.0
+    stop: float = 900.0
+    shutdown: float = 120.0
+
+
+class Host:
+    """One attempt at one run. The caller holds the run's lock.
+
+    Args:
+        run: the run directory.
+        resume: checkpoint to go on from, relative to the run directory; None starts from step 0.
+        worker_command: what to spawn; the run directory is appended.
+        timings: waiting times.
+    """
+
+    def __init__(
+        self,
+        run: RunDir,
+        *,
+        resume: str | None = None,
+        worker_command: Sequence[str] = WORKER_COMMAND,
+        timings: Timings | None = None,
+    ) -> None:
+        self.run = run
+        self.run_id = run.id
+        self.journal_file = run.journal_file
+        self.view = RunView()
+        self._resume = resume
+        self._worker_command = worker_command
+        self._timings = timings or Timings()
+        self._commands: set[str] = set()
+        self._attempt = 0
+        self._over = False
+        self._aborting = False
+        self._signalled = False
+        self._silence: float | None = None
+        self._forced = False
+        self._journal_broken = False
+        self._sync_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def seq(self) -> int:
+        """The newest event's number."""
+        return self._journal.seq
+
+    async def serve(self, ready: Callable[[], None]) -> int:
+        """Run the attempt to its end; returns the process's exit code.
+
+        Raises:
+            BackpropError: it could not begin. Nothing was started then.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._done = asyncio.Event()
+        worker_lock = RunLock(self.run.worker_lock).acquire()
+        sock = bind_socket(self.run.short_id)
+        path = Path(sock.getsockname())
+        try:
+            identity = Identity.current(str(path))
+            identity.write(self.run.identity_file)
+            self._server = PipeServer(self, identity.nonce)
+            await self._server.listen(sock)
+            self._open_journal()
+            self._worker = WorkerProcess(
+                self.run, on_message=self._on_worker, on_garbage=self._on_garbage, on_exit=self._on_exit
+            )
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                self._loop.add_signal_handler(signum, self._on_signal)
+            self._begin(worker_lock)
+            ready()
+            await self._attend()
+        finally:
+            _unlink(path)
+        return EXIT_FAILED if self._journal_broken else EXIT_OK
+
+    def record(self, kind: str, data: dict[str, Any]) -> bool:
+        """Journal one event and hand it to the clients; False when the disk refused it."""
+        try:
+            hit("host.journal")
+            event = self._journal.append(kind, data, attempt=self._attempt)
+        except (BackpropError, OSError) as error:
+            self._on_broken_journal(error)
+            return False
+        self.view.apply([event])
+        self._server.broadcast(event)
+        if kind not in ev.DURABLE and self._sync_timer is None:
+            self._sync_timer = self._loop.call_later(self._timings.sync, self._sync)
+        return True
+
+    def on_command(self, message: dict[str, Any]) -> Reply:
+        """Check, journal and carry out a client's command; the answer is on disk before it is given."""
+        identity = str(message.get("id", ""))[:64]
+        try:
+            command = Command.from_message(message)
+        except UsageError as error:
+            return Reply(identity, ReplyStatus.REFUSED, error.code, error.cause, error.next_step)
+        if command.id in self._commands:
+            return Reply(identity, ReplyStatus.DUPLICATE)
+        refusal = self._refusal(command)
+        if refusal is not None:
+            return Reply(identity, ReplyStatus.REFUSED, *refusal)
+        if not self.record(ev.COMMAND, {"id": command.id, "name": command.name.value, "args": command.args}):
+            return Reply(
+                identity,
+                ReplyStatus.REFUSED,
+                "JOURNAL_NOT_WRITABLE",
+                "The command can't be put on record, so it was not carried out.",
+                "Free some space on the run's disk.",
+            )
+        self._commands.add(command.id)
+        self._carry_out(command)
+        return Reply(identity, ReplyStatus.ACCEPTED)
+
+    def _open_journal(self) -> None:
+        self._journal = JournalWriter(self.run.journal_file)
+        self.view = load_summary(self.run).view
+        taken = read_events(self.run.journal_file, kinds={ev.COMMAND})
+        self._commands = {str(event.data.get("id")) for event in taken}
+        self._attempt = self.view.attempt
+        if self.view.attempt and self.view.state.live:
+            self.record(ev.FAULT, dict(host_faults.engine_lost(self.view, self.run.short_id)))
+        self._take_stock()
+
+    def _take_stock(self) -> None:
+        """Bring the journal's list of checkpoints in line with the disk: a worker without a host saved on its own."""
+        checkpoints.sweep(self.run)
+        there = {info.step: info for info in checkpoints.list_checkpoints(self.run) if info.problem is None}
+        for step in [step for step in self.view.checkpoints if step not in there]:
+            self.record(ev.CHECKPOINT_REMOVED, {"step": step})
+        for step, info in there.items():
+            if step not in self.view.checkpoints:
+                path = info.path.relative_to(self.run.path).as_posix()
+                size, why = info.bytes, "host_lost"
+                self.record(
+                    ev.CHECKPOINT,
+                    {"step": step, "path": path, "bytes": size, "seconds": None, "reason": why, "best": False},
+                )
+
+    def _begin(self, worker_lock: RunLock) -> None:
+        if self.view.started is None:
+            name = self.run.read_spec().get("name") or ""
+            words = {"run": self.run.id, "name": name, "version": __version__, "host": socket.gethostname()}
+            self.record(ev.RUN, words)
+        self._attempt = self.view.attempt + 1
+        environment = {**os.environ, "BACKPROP_ATTEMPT": str(self._attempt)}
+        environment.pop("BACKPROP_RESUME", None)
+        if self._resume is not None:
+            environment["BACKPROP_RESUME"] = self._resume
+        try:
+            self._worker.start([*self._worker_command, str(self.run.path)], environment, worker_lock)
+        except OSError as error:
+            raise UnavailableError(
+                "WORKER_NOT_STARTED", f"The training process can't be started: {error.strerror}.", "Try again."
+            ) from None
+        step = checkpoint_step(Path(self._resume).name) if self._resume else None
+        self.record(ev.ATTEMPT, {"attempt": self._attempt, "pid": self._worker.pid, "resume_step": step})
+        self.record(ev.STATE, {"state": RunState.STARTING.value, "reason": ""})
+
+    async def _attend(self) -> None:
+        telemetry = Telemetry(
+            self.run.path, self._worker.pid, self._timings.telemetry, self._on_telemetry, self._on_garbage
+        )
+        telemetry.start()
+        await self._done.wait()
+        telemetry.stop()
+        if self._sync_timer is not None:
+            self._sync_timer.cancel()
+        await self._server.close(self._timings.linger)
+        with contextlib.suppress(BackpropError):
+            self._journal.close()
+        self._worker.join(2.0)
+
+    def _refusal(self, command: Command) -> tuple[str, str, str] | None:
+        state = self.view.state
+        if not self._over and state in ACCEPTED_IN[command.name]:
+            return None
+        fits = [name.value for name, states in ACCEPTED_IN.items() if state in states and not self._over]
+        hint = f"It accepts {', '.join(fits)}." if fits else "It accepts no commands any more."
+        return "COMMAND_NOT_NOW", f"A run that is {state.value} can't take the command {command.name.value}.", hint
+
+    def _carry_out(self, command: Command) -> None:
+        self._worker.send(command.to_message())
+        early = self.view.state is RunState.STARTING
+        if command.name is CommandName.STOP:
+            self._await_stop(self._timings.stop)
+        elif command.name is CommandName.ABORT:
+            self._aborting, early = True, self.view.state is not RunState.STOPPING
+            self._silence = None
+            self._end_worker_after(self._timings.abort)
+        if early and command.name in (CommandName.STOP, CommandName.ABORT):
+            # The worker may be importing for a while yet; people should see at once that they were heard.
+            self.record(ev.STATE, {"state": RunState.STOPPING.value, "reason": f"Asked to {command.name.value}."})
+
+    def _await_stop(self, silence: float) -> None:
+        self._silence = silence if self._silence is None else min(silence, self._silence)
+        self._end_worker_after(self._silence)
+
+    def _end_worker_after(self, seconds: float) -> None:
+        self._worker.end_by((seconds, signal.SIGTERM), (seconds + self._timings.kill, signal.SIGKILL))
+
+    def _on_signal(self) -> None:
+        if self._over:
+            return
+        if self._signalled:
+            self._forced = True
+            self._silence = None
+            self._end_worker_after(0.0)
+            return
+        self._signalled = True
+        words = {"id": f"signal-{secrets.token_hex(8)}", "name": CommandName.STOP.value, "args": {}}
+        self.record(ev.COMMAND, words)
+        self._worker.send(words)
+        if not self._aborting:
+            self._await_stop(self._timings.shutdown)
+
+    def _on_worker(self, message: dict[str, Any]) -> None:
+        kind = message.pop("k", None)
+        if self._over:
+            return
+        if kind not in _FROM_WORKER:
+            self._on_garbage(f"The worker sent an event of the unknown kind {safe_text(kind, limit=40)}.")
+            return
+        if self._silence is not None and not self._aborting:
+            self._end_worker_after(self._silence)
+        if self._journal_broken and kind not in ev.DURABLE:
+            return
+        self.record(str(kind), message)
+        if kind == ev.END:
+            self._over = True
+            self._end_worker_after(self._timings.exit)
+
+    def _on_garbage(self, words: str) -> None:
+        self.record(ev.LOG, {"level": "warn", "source": "host", "message": words})
+
+    def _on_telemetry(self, reading: dict[str, Any]) -> None:
+        if not self._over and not self._journal_broken:
+            self.record(ev.TELEMETRY, reading)
+
+    def _on_exit(self, code: int) -> None:
+        if not self._over:
+            self._explain_exit(code)
+            self._over = True
+        self._done.set()
+
+    def _explain_exit(self, code: int) -> None:
+        step, short_id = self.view.step, self.run.short_id
+        newest = max(self.view.checkpoints, default=None)
+        left = None if newest is None else self.run.checkpoint(newest).relative_to(self.run.path).as_posix()
+        end = {"outcome": "failed", "step": step, "checkpoint": left}
+        if self._aborting:
+            self.record(ev.END, {**end, "outcome": "aborted", "reason": "Aborted as asked."})
+            return
+        if self.view.fault is None:
+            waited = self._silence is not None and code in (-signal.SIGTERM, -signal.SIGKILL)
+            if waited or self._forced:
+                fault = host_faults.stop_timed_out(self._silence or 0.0, self.view, short_id)
+            else:
+                fault = host_faults.describe_exit(code, self.view, short_id, self.run.worker_log)
+            self.record(ev.FAULT, dict(fault))
+        self.record(ev.END, {**end, "reason": str((self.view.fault or {}).get("cause", ""))})
+
+    def _on_broken_journal(self, error: BackpropError | OSError) -> None:
+        sys.stderr.write(f"{time.strftime('%F %T')} {error}\n")
+        if self._journal_broken:
+            return
+        self._journal_broken = True
+        self._journal.release_reserve()
+        words = error.to_dict() if isinstance(error, BackpropError) else _disk_words(error)
+        words["next"] = (
+            f"{words['next']} Then {host_faults.next_step(self.view, self.run.short_id)[0].lower()}"
+            + (host_faults.next_step(self.view, self.run.short_id)[1:])
+        )
+        self.record(ev.FAULT, {**words, "step": self.view.step})
+        self._worker.send({"id": f"host-{secrets.token_hex(8)}", "name": CommandName.STOP.value, "args": {}})
+        self._await_stop(self._timings.shutdown)
+
+    def _sync(self) -> None:
+        self._sync_timer = None
+        self._loop.run_in_executor(None, self._sync_now)
+
+    def _sync_now(self) -> None:
+        try:
+            self._journal.sync()
+        except BackpropError as error:
+            self._loop.call_soon_threadsafe(self._on_broken_journal, error)
+
+
+def _disk_words(error: OSError) -> dict[str, Any]:
+    return {"code": "DISK_FULL", "cause": f"{error.strerror}: the run's record can't be written.", "next": ""}
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""The engine host's process: its signals, its lock, and the word to whoever launched it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import faulthandler
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from backprop_tui.engine.failpoint import hit
+from backprop_tui.engine.host import WORKER_COMMAND, Host, Timings
+from backprop_tui.engine.host_ready import Ready
+from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.store.layout import RunDir
+from backprop_tui.store.locks import Identity, RunLock, is_alive
+
+
+def main(argv: Sequence[str], *, worker_command: Sequence[str] = WORKER_COMMAND, timings: Timings | None = None) -> int:
+    """Be the host of the run named in `argv` until it ends; the parent learns over `--ready-fd` whether it began."""
+    parser = argparse.ArgumentParser(prog="python -m backprop_tui.engine", description=__doc__)
+    parser.add_argument("run", type=Path, help="run directory")
+    parser.add_argument("--resume", metavar="PATH", help="checkpoint to go on from, relative to the run directory")
+    parser.add_argument("--ready-fd", type=int, default=-1, help="pipe to tell the parent on")
+    options = parser.parse_args(argv)
+    ready = Ready(options.ready_fd)
+    os.umask(0o077)
+    for signum in (signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(signum, signal.SIG_IGN)
+    if hasattr(faulthandler, "register"):
+        faulthandler.register(signal.SIGUSR1)
+    run = RunDir(options.run.absolute())
+    host = Host(run, resume=options.resume, worker_command=worker_command, timings=timings)
+    try:
+        with RunLock(run.lock_file).acquire():
+            hit("host.start")
+            _forget_stale_socket(run)
+            return asyncio.run(host.serve(ready.say))
+    except BackpropError as error:
+        ready.refuse(error)
+        return error.exit_code
+
+
+def _forget_stale_socket(run: RunDir) -> None:
+    """An engine that was killed leaves its socket; ours is the lock now, so nobody listens on that one."""
+    identity = Identity.read(run.identity_file)
+    if identity is None or not identity.socket or is_alive(identity):
+        return
+    path = Path(identity.socket)
+    with contextlib.suppress(OSError):
+        if path.is_socket() and path.name.startswith(f"{run.short_id}-"):
+            path.unlink()

@@ -1,0 +1,113 @@
+"""One run's events as a single stream, whatever happens to the pipe: history from the journal, news from the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any
+
+from backprop_tui.launch.client import PipeClient, send_command
+from backprop_tui.protocol.commands import Command, Reply
+from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.protocol.events import Event
+from backprop_tui.store import locks
+from backprop_tui.store.journal import JournalTail
+from backprop_tui.store.layout import RunDir
+
+#: Pause between looks at the journal while there is no pipe, and between attempts to connect, in seconds.
+_LOOK_EVERY = 0.2
+_CONNECT_EVERY = 1.0
+
+
+class RunSession:
+    """A client's view of one run, live or past.
+
+    >>> async with RunSession(run) as session:
+    ...     async for batch in session.events():
+    ...         view.apply(batch)
+
+    While the pipe is open nothing is polled: an idle session costs nothing.
+
+    Attributes:
+        connected: whether events arrive over the pipe at the moment.
+    """
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self.connected = False
+        self._client: PipeClient | None = None
+        self._tail: JournalTail | None = None
+
+    async def __aenter__(self) -> RunSession:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._hang_up()
+        if self._tail is not None:
+            self._tail.close()
+
+    async def events(self, after: int = 0) -> AsyncIterator[list[Event]]:
+        """Events above `after`, each once and in order, in batches; ends when no engine holds the run and all is read."""
+        tail = self._tail = JournalTail(self.run.journal_file, after=after)
+        next_connect = 0.0
+        while True:
+            # Asked before reading: what was written before the lock went free is then read for certain.
+            held = await asyncio.to_thread(locks.is_held, self.run.lock_file)
+            while batch := await asyncio.to_thread(tail.poll):
+                yield batch
+            if not held:
+                return
+            if time.monotonic() >= next_connect:
+                async for batch in self._live(tail):
+                    yield batch
+                next_connect = time.monotonic() + _CONNECT_EVERY
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def send(self, command: Command, timeout: float = 5.0) -> Reply:
+        """Send a command and wait for its answer; see `send_command`."""
+        return await asyncio.to_thread(send_command, self.run, command, timeout)
+
+    async def _live(self, tail: JournalTail) -> AsyncIterator[list[Event]]:
+        """Events over the pipe until it closes; nothing when it can't be opened."""
+        try:
+            client = self._client = await PipeClient.connect(self.run)
+        except BackpropError:
+            return
+        try:
+            client.subscribe(tail.seq)
+            self.connected = True
+            async for messages in client.messages():
+                batch = _fresh(messages, tail)
+                if batch:
+                    yield batch
+                if any(message.get("type") == "gap" for message in messages):
+                    while batch := await asyncio.to_thread(tail.poll):
+                        yield batch
+        finally:
+            await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        self.connected = False
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+
+def _fresh(messages: list[dict[str, Any]], tail: JournalTail) -> list[Event]:
+    """The events that directly follow what was read so far. A hole is never jumped: the journal fills it first."""
+    found: list[Event] = []
+    for message in messages:
+        if message.get("type") == "gap":
+            break
+        if message.get("type") != "events":
+            continue
+        for record in message.get("events", ()):
+            event = Event.from_record(record) if isinstance(record, dict) else None
+            if event is not None and event.seq > tail.seq:
+                tail.skip_to(event.seq)
+                found.append(event)
+    return found

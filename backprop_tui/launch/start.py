@@ -1,0 +1,163 @@
+"""Starting runs: the engine host is spawned detached and left alone; losing whoever started it changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from backprop_tui.engine.host_ready import read_answer
+from backprop_tui.protocol.errors import BackpropError, TryAgainError, UnavailableError
+from backprop_tui.store import checkpoints, locks
+from backprop_tui.store.layout import RunDir, create_run
+
+if TYPE_CHECKING:
+    from backprop_tui.protocol.spec import RunSpec
+
+ENGINE_COMMAND = (sys.executable, "-P", "-m", "backprop_tui.engine")
+#: The host is ready within a fraction of a second; folding a very long journal at a resume takes longer.
+_READY_WITHIN = 60.0
+#: An engine that has ended lingers for its clients; a worker that lost its host first saves.
+_RELEASED_WITHIN = 15.0
+
+#: What the engine gets of the environment. Tokens travel here and nowhere else: not in argv, run.json or the journal.
+_PASSED = frozenset(
+    "HOME LANG LANGUAGE LD_LIBRARY_PATH DYLD_LIBRARY_PATH LOGNAME PATH PYTHONHASHSEED PYTHONNOUSERSITE PYTHONPATH SHELL "
+    "SSL_CERT_DIR SSL_CERT_FILE TEMP TMP TMPDIR TZ USER VIRTUAL_ENV CONDA_PREFIX FAILPOINT REQUESTS_CA_BUNDLE "
+    "CURL_CA_BUNDLE HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY HUGGING_FACE_HUB_TOKEN".split()  # noqa: SIM905
+)
+_PASSED_PREFIXES = tuple(
+    "LC_ CUDA_ CUBLAS_ NVIDIA_ NCCL_ HF_ TRANSFORMERS_ TOKENIZERS_ TORCH PYTORCH_ OMP_ MKL_ OPENBLAS_ BNB_ TRITON_ "
+    "BACKPROP_ XDG_".split()  # noqa: SIM905
+)
+
+
+def start_run(spec: RunSpec) -> RunDir:
+    """Check the spec, create its run and start its engine; returns once the engine is ready.
+
+    Raises:
+        BackpropError: what preflight or the engine found wrong; nothing is left behind.
+    """
+    from backprop_tui.launch.preflight import check
+
+    resolved = check(spec)
+    run = create_run(resolved.model_dump(mode="json"))
+    try:
+        launch_engine(run)
+    except BackpropError:
+        _discard(run)
+        raise
+    return run
+
+
+def resume_run(run: RunDir, engine: Sequence[str] = ENGINE_COMMAND) -> RunDir:
+    """Start the next attempt from the newest checkpoint whose every byte is as written; from step 0 without one.
+
+    Raises:
+        TryAgainError: RUN_HELD, the run is live.
+        BackpropError: run.json can't be read, or the engine can't start.
+    """
+    from backprop_tui.store.summary import load_summary
+
+    run.read_spec()
+    live = locks.is_held(run.lock_file) and load_summary(run).view.state.live
+    if live:
+        raise locks.held_error(run.lock_file)
+    _await_release(run)
+    newest = checkpoints.newest_valid(run)
+    resume = None if newest is None else newest.path.relative_to(run.path).as_posix()
+    launch_engine(run, resume=resume, engine=engine)
+    return run
+
+
+def launch_engine(run: RunDir, *, resume: str | None = None, engine: Sequence[str] = ENGINE_COMMAND) -> None:
+    """Spawn the host of an existing run, detached from this process, its terminal and its session.
+
+    Args:
+        run: the run directory.
+        resume: checkpoint to go on from, relative to the run directory.
+        engine: the host's command line without its arguments.
+
+    Raises:
+        BackpropError: the host's own words, or ENGINE_NOT_STARTED.
+    """
+    answer, ready = os.pipe()
+    argv = [*engine, str(run.path), "--ready-fd", str(ready), *(["--resume", resume] if resume else [])]
+    try:
+        log = os.open(run.host_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=run.path,
+                env=engine_environment(os.environ),
+                pass_fds=(ready,),
+                start_new_session=True,
+                umask=0o077,
+            )
+        finally:
+            os.close(log)
+            os.close(ready)
+        # Reaps the host if it ends while we live; a zombie would look like a process.
+        threading.Thread(target=process.wait, name="engine-exit", daemon=True).start()
+        error = _hear(answer)
+    except OSError as failure:
+        error = UnavailableError(
+            "ENGINE_NOT_STARTED", f"The engine can't be started: {failure.strerror}.", "Check the run's directory."
+        )
+    finally:
+        os.close(answer)
+    if error is not None:
+        raise error
+
+
+def engine_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The allow-listed part of an environment."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.upper() in _PASSED or name.startswith(_PASSED_PREFIXES)
+    }
+
+
+def _hear(answer: int) -> BackpropError | None:
+    """Wait for the host's line on the pipe; end of file means it died."""
+    deadline = time.monotonic() + _READY_WITHIN
+    line = b""
+    while not line.endswith(b"\n"):
+        if not select.select([answer], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            return TryAgainError(
+                "ENGINE_SILENT", f"The engine was not ready within {_READY_WITHIN:.0f} s.", "See host.log in the run."
+            )
+        piece = os.read(answer, 65536)
+        if not piece:
+            break
+        line += piece
+    return read_answer(line)
+
+
+def _await_release(run: RunDir) -> None:
+    deadline = time.monotonic() + _RELEASED_WITHIN
+    while locks.is_held(run.lock_file) or locks.is_held(run.worker_lock):
+        if time.monotonic() > deadline:
+            raise TryAgainError(
+                "RUN_HELD",
+                f"The last attempt of run {run.short_id} is still saving and has not ended.",
+                "Try again in a moment.",
+            )
+        time.sleep(0.05)
+
+
+def _discard(run: RunDir) -> None:
+    from backprop_tui.store.remove import delete_run
+
+    with contextlib.suppress(BackpropError, OSError):
+        delete_run(run)
