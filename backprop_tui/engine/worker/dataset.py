@@ -1,0 +1,88 @@
+"""The rows of a run, as `backprop_tui.data` prepares them, in the form the trainer and the examiner read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backprop_tui.data import training_set
+from backprop_tui.data.chat import ChatTokenizer
+from backprop_tui.data.formats import Conversation
+from backprop_tui.engine.worker.channel import Phase
+from backprop_tui.engine.worker.measuring import Prompt
+from backprop_tui.engine.worker.rows import RowStore, Sequences, pack_rows
+from backprop_tui.protocol.errors import DataError
+from backprop_tui.protocol.spec import RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """Everything a run reads.
+
+    Attributes:
+        train, held_out: tokenised rows (`held_out` may be empty). sequences: `train` as drawn, packed or not.
+        prompts: held-out questions to answer. stop_ids: tokens that close an answer.
+        dropped: rows left out. cut_rows: rows shortened to `max_length`.
+        fingerprint: equal when, and only when, the same rows would be drawn in the same order.
+    """
+
+    train: RowStore
+    held_out: RowStore
+    sequences: Sequences
+    prompts: list[Prompt]
+    stop_ids: list[int]
+    dropped: int
+    cut_rows: int
+    fingerprint: dict[str, Any]
+
+
+def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
+    """Read, tokenise and split the data of a run.
+
+    Raises:
+        DataError: nothing usable in it, or the model has no chat template for it.
+    """
+    chat = ChatTokenizer.load(directory)
+    built = training_set.build(
+        spec.data, directory, spec.optim.seed, on_progress=lambda done, total: phase.progress(done, total, "rows")
+    )
+    train = RowStore(built.train)
+    if spec.data.packing:
+        packs = pack_rows(train.lengths, spec.data.max_length, spec.optim.batch_size, spec.optim.seed)
+        sequences = Sequences(train, packs, packed=True)
+    else:
+        sequences = Sequences.plain(train)
+    return RunData(
+        train=train,
+        held_out=RowStore(built.eval),
+        sequences=sequences,
+        prompts=prompts_of(chat, built.eval_conversations, spec.run.samples, spec.data.max_length),
+        stop_ids=list(chat.stop_ids),
+        dropped=sum(built.dropped.values()),
+        cut_rows=built.cut_rows,
+        fingerprint=built.fingerprint,
+    )
+
+
+def prompts_of(chat: ChatTokenizer, rows: Sequence[object], most: int, longest: int) -> list[Prompt]:
+    """The first `most` held-out conversations as questions: everything before the last answer.
+
+    Questions of more than `longest` tokens are passed over, and so is plain text, which asks nothing.
+    """
+    prompts: list[Prompt] = []
+    for row in rows:
+        if len(prompts) == most:
+            break
+        if not isinstance(row, Conversation):
+            continue
+        answers = [place for place, message in enumerate(row.messages) if message.role == "assistant"]
+        before, answer = row.messages[: answers[-1]], row.messages[answers[-1]]
+        try:
+            ids = chat.encode_prompt(before) if before else []
+        except DataError:
+            continue
+        if 0 < len(ids) <= longest:
+            prompts.append(Prompt(ids, before[-1].content, answer.content))
+    return prompts

@@ -1,0 +1,59 @@
+"""Exceptions put into words: what happened, what is safe, what to do. The traceback goes to worker.log only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.protocol.spec import RunSpec
+from backprop_tui.protocol.text import safe_text
+
+_NO_ROOM = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def fault_payload(error: BaseException, spec: RunSpec | None, step: int | None) -> dict[str, Any]:
+    """The `fault` event's payload for anything that ended a run."""
+    if isinstance(error, BackpropError):
+        words = error.to_dict()
+    elif is_out_of_memory(error):
+        words = {
+            "code": "OUT_OF_MEMORY",
+            "cause": f"Memory ran out{f' at step {step + 1}' if step else ''}.",
+            "next": _smaller(spec),
+        }
+    elif isinstance(error, ImportError):
+        words = {
+            "code": "TRAIN_EXTRA_MISSING",
+            "cause": f"Training needs a package that is not installed: {safe_text(error.name or error, limit=200)}.",
+            "next": "Run `pip install 'backprop-tui[train]'`.",
+        }
+    else:
+        words = {
+            "code": "TRAINING_FAILED",
+            "cause": f"{type(error).__name__}: {safe_text(error, limit=300) or 'no message'}",
+            "next": "worker.log in the run's directory has the details.",
+        }
+    return {**words, "step": step}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception means that memory, the GPU's or the machine's, did not suffice."""
+    if isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_ROOM)
+
+
+def _smaller(spec: RunSpec | None) -> str:
+    """The next thing to try: the same effective batch in smaller pieces, then less to hold."""
+    if spec is None:
+        return "Choose a smaller model."
+    batch, accumulation = spec.optim.batch_size, spec.optim.accumulation
+    if batch > 1:
+        half = batch // 2
+        more = -(-batch * accumulation // half)
+        return f"Set batch_size to {half} and accumulation to {more}: the same effective batch in smaller pieces."
+    if not spec.optim.gradient_checkpointing:
+        return "Turn gradient_checkpointing on."
+    if spec.data.max_length > 512:
+        return f"Set max_length to {spec.data.max_length // 2}, or choose qlora or a smaller model."
+    return "Choose qlora or a smaller model."

@@ -1,0 +1,106 @@
+"""From the spec to a tokenizer and a model ready to train. Only safetensors, never the model's own code."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from backprop_tui.engine.worker.methods import Method
+from backprop_tui.engine.worker.precision import Precision
+from backprop_tui.protocol.errors import BackpropError, DataError
+from backprop_tui.protocol.spec import RunSpec
+from backprop_tui.protocol.text import safe_text
+
+#: Parameters below which a second core slows a model down.
+_SMALL = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model ready to train; `parameters` counts all weights, `trainable` those that move."""
+
+    model: Any
+    tokenizer: Any
+    parameters: int
+    trainable: int
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """The model's tokenizer, with a padding token.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+    except Exception as error:
+        raise DataError(
+            "MODEL_NO_TOKENIZER",
+            f"The tokenizer in {directory} can't be read: {safe_text(error, limit=200)}",
+            "Choose a model directory with tokenizer.json.",
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precision) -> Any:
+    """The base in its number format, on its device.
+
+    Raises:
+        DataError: the weights or the configuration can't be used.
+    """
+    options: dict[str, Any] = {"dtype": precision.weights, "attn_implementation": "sdpa"}
+    if precision.device.type == "cuda":
+        options["device_map"] = {"": str(precision.device)}
+    options |= method.weights_options(spec, precision)
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            directory, trust_remote_code=False, use_safetensors=True, local_files_only=True, **options
+        )
+    except (torch.OutOfMemoryError, MemoryError, BackpropError):
+        raise
+    except Exception as error:
+        raise DataError(
+            "MODEL_LOAD_FAILED",
+            f"The model in {directory} can't be loaded: {safe_text(error, limit=300)}",
+            "Check that it is a causal language model with safetensors weights; worker.log has the details.",
+        ) from error
+
+
+def adapt_model(model: Any, tokenizer: Any, spec: RunSpec, method: Method, source: str) -> Loaded:
+    """Make the loaded base trainable and count its weights.
+
+    Raises:
+        UsageError: the adapter does not fit the model.
+    """
+    # The adapter's first values are random; the same seed must give the same run.
+    torch.manual_seed(spec.optim.seed)
+    adapted = method.adapt(model, spec, source)
+    if hasattr(adapted, "get_nb_trainable_parameters"):
+        trainable, parameters = adapted.get_nb_trainable_parameters()
+    else:
+        parameters = sum(weights.numel() for weights in adapted.parameters())
+        trainable = sum(weights.numel() for weights in adapted.parameters() if weights.requires_grad)
+    return Loaded(adapted, tokenizer, int(parameters), int(trainable))
+
+
+def declared_stops(model: Any) -> set[int]:
+    """Token ids that end a generation by the model's own configuration."""
+    declared = model.generation_config.eos_token_id
+    several = declared if isinstance(declared, list) else [declared]
+    return {token for token in several if token is not None}
+
+
+def use_threads(precision: Precision, parameters: int) -> None:
+    """On a CPU, run a small model on one core: its operations are shorter than handing them out takes.
+
+    OMP_NUM_THREADS, where set, is obeyed instead; torch reads it by itself.
+    """
+    if precision.device.type == "cpu" and parameters < _SMALL and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)

@@ -1,0 +1,23 @@
+"""Full fine-tuning: every weight moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backprop_tui.engine.worker.precision import Precision
+from backprop_tui.protocol.spec import RunSpec
+
+
+class Full:
+    """All weights are trained; the checkpoint is a whole model."""
+
+    def weights_options(self, spec: RunSpec, precision: Precision) -> dict[str, Any]:
+        """Nothing beyond the common options."""
+        return {}
+
+    def adapt(self, model: Any, spec: RunSpec, source: str) -> Any:
+        """The model as loaded."""
+        return model
+
+
+METHOD = Full()

@@ -1,0 +1,33 @@
+"""QLoRA: LoRA over a base held in 4 bits (Dettmers et al. 2023, arXiv 2305.14314)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import BitsAndBytesConfig
+
+from backprop_tui.engine.worker.methods.lora import Lora
+from backprop_tui.engine.worker.precision import Precision
+from backprop_tui.protocol.spec import RunSpec
+
+
+class QLora(Lora):
+    """NormalFloat-4 weights with doubly quantised scales; products run in the base's number format."""
+
+    def weights_options(self, spec: RunSpec, precision: Precision) -> dict[str, Any]:
+        """The quantisation, done while loading, straight onto the device."""
+        compute = precision.autocast or precision.weights
+        return {
+            "quantization_config": BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=compute,
+                bnb_4bit_quant_storage=torch.uint8,
+            ),
+            "device_map": {"": str(precision.device)},
+        }
+
+
+METHOD = QLora()

@@ -1,0 +1,64 @@
+"""What our own code remembers of a run besides the trainer's state; saved in every checkpoint as `state.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from backprop_tui.protocol.errors import DataError
+
+STATE_FILE = "state.json"
+
+
+@dataclass(slots=True)
+class Progress:
+    """The run so far.
+
+    Attributes:
+        step: optimiser steps done. tokens: real tokens seen in them, over all attempts.
+        best_loss, best_step: lowest held-out loss and where; None before the first measurement.
+        evals_without_better: measurements since then.
+        checkpoint_step: the newest checkpoint, None if there is none.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    best_loss: float | None = None
+    best_step: int | None = None
+    evals_without_better: int = 0
+    checkpoint_step: int | None = None
+
+    def measured(self, step: int, loss: float) -> bool:
+        """Note a held-out loss; returns whether it is the best so far (NaN never is)."""
+        if loss == loss and (self.best_loss is None or loss < self.best_loss):
+            self.best_loss, self.best_step, self.evals_without_better = loss, step, 0
+            return True
+        self.evals_without_better += 1
+        return False
+
+
+def write_state(directory: Path, progress: Progress, versions: dict[str, str]) -> None:
+    """Put `state.json` into a checkpoint being written."""
+    words = {"progress": asdict(progress), "versions": versions}
+    (directory / STATE_FILE).write_text(json.dumps(words, indent=1), encoding="ascii")
+
+
+def read_state(directory: Path) -> tuple[Progress, dict[str, str]]:
+    """Progress and library versions of a checkpoint.
+
+    Raises:
+        DataError: the file is missing or not ours.
+    """
+    try:
+        words: dict[str, Any] = json.loads((directory / STATE_FILE).read_bytes())
+        known = {field.name for field in fields(Progress)}
+        progress = Progress(**{key: value for key, value in words["progress"].items() if key in known})
+        return progress, dict(words["versions"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(
+            "CHECKPOINT_INVALID",
+            f"{directory.name} has no readable {STATE_FILE}, so training can't go on from it.",
+            "Resume from an earlier checkpoint, or start a new run.",
+        ) from None

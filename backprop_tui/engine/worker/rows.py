@@ -1,0 +1,172 @@
+"""Tokenised rows as the trainer reads them: compact storage, packing, and collation into tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+#: Label of a token that is not learnt (what cross-entropy leaves out).
+IGNORED = -100
+#: Key of a batch that is not for the model: its number of real tokens, counted here to spare the device a look.
+TOKENS = "real_tokens"
+#: Unfinished packs a row may still join; more fills better, fewer keeps rows near their shuffled place.
+_OPEN_PACKS = 64
+
+
+class TokenRow(Protocol):
+    """A tokenised row: ids, and for each whether it is learnt."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Token ids."""
+
+    @property
+    def trained(self) -> Sequence[bool]:
+        """Same length as `ids`."""
+
+
+class RowStore:
+    """Many rows in two flat arrays: 8 bytes per token, however many rows there are.
+
+    A row's first label is always ignored: nothing stands before it to predict it from, and in a pack the end of the
+    neighbouring row must not be taught to.
+    """
+
+    def __init__(self, rows: Iterable[TokenRow]) -> None:
+        ids, labels, ends = [], [], [0]
+        for row in rows:
+            row_ids = np.asarray(row.ids, dtype=np.int32)
+            row_labels = np.where(np.asarray(row.trained, dtype=bool), row_ids, np.int32(IGNORED))
+            row_labels[:1] = IGNORED
+            ids.append(row_ids)
+            labels.append(row_labels)
+            ends.append(ends[-1] + len(row_ids))
+        self._ids = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
+        self._labels = np.concatenate(labels) if labels else np.zeros(0, dtype=np.int32)
+        self._ends = np.asarray(ends, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @property
+    def lengths(self) -> np.ndarray[Any, Any]:
+        """Tokens of each row."""
+        return np.diff(self._ends)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all rows."""
+        return int(self._ends[-1])
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens of all rows that are learnt."""
+        return int((self._labels != IGNORED).sum())
+
+    def row(self, index: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Ids and labels of one row, each of shape (tokens,)."""
+        start, end = self._ends[index], self._ends[index + 1]
+        return self._ids[start:end], self._labels[start:end]
+
+
+def pack_rows(lengths: Sequence[int], capacity: int, most_rows: int, seed: int) -> list[list[int]]:
+    """Put rows together into sequences of at most `capacity` tokens and `most_rows` rows; every row is in exactly one.
+
+    `most_rows` is the micro-batch: a packed sequence takes the place of a padded batch, so packing saves the padding
+    and leaves the number of rows per optimiser step as it was asked for. Rows join in shuffled order, first fit, so a
+    sequence is not made of equally long rows. A row longer than `capacity` gets a sequence of its own, uncut.
+
+    Returns:
+        Row indices of each sequence. The same arguments give the same packs.
+    """
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    done: list[list[int]] = []
+    open_packs: list[tuple[list[int], int]] = []
+    for index in order.tolist():
+        length = int(lengths[index])
+        for place, (pack, used) in enumerate(open_packs):
+            if used + length <= capacity:
+                pack.append(index)
+                if len(pack) == most_rows:
+                    done.append(pack)
+                    del open_packs[place]
+                else:
+                    open_packs[place] = (pack, used + length)
+                break
+        else:
+            if most_rows == 1 or length >= capacity:
+                done.append([index])
+                continue
+            open_packs.append(([index], length))
+            if len(open_packs) > _OPEN_PACKS:
+                done.append(open_packs.pop(0)[0])
+    return done + [pack for pack, _ in open_packs]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """What the trainer draws from: each sequence is one row, or several packed ones."""
+
+    store: RowStore
+    packs: Sequence[Sequence[int]]
+    packed: bool
+
+    @classmethod
+    def plain(cls, store: RowStore) -> Sequences:
+        """One sequence per row."""
+        return cls(store, [[index] for index in range(len(store))], packed=False)
+
+    def __len__(self) -> int:
+        return len(self.packs)
+
+    def index_dataset(self) -> Any:
+        """A `datasets.Dataset` of sequence numbers: TRL insists on one, the collator looks the rows up itself."""
+        from datasets import Dataset
+
+        return Dataset.from_dict({"sequence": list(range(len(self)))})
+
+
+class Collator:
+    """Turns sequence numbers into a batch of tensors of shape (batch, longest).
+
+    Unpacked: `input_ids`, `attention_mask`, `labels`. Packed: `input_ids`, `position_ids`, `labels` and no attention
+    mask; positions restart with each row, from which transformers builds a mask that keeps rows apart (it looks at
+    positions only when there is neither a mask nor a cache). Padding counts as one more row with nothing to learn.
+    """
+
+    def __init__(self, sequences: Sequences, pad_id: int) -> None:
+        self._sequences = sequences
+        self._pad_id = pad_id
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """The batch of rows drawn from `Sequences.index_dataset`."""
+        return self.batch([int(example["sequence"]) for example in examples])
+
+    def batch(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """The tensors of these sequences, and under `TOKENS` how many tokens are real."""
+        sequences = self._sequences
+        rows = [[sequences.store.row(index) for index in sequences.packs[number]] for number in numbers]
+        longest = max(sum(len(ids) for ids, _ in pack) for pack in rows)
+        shape = (len(rows), longest)
+        input_ids = np.full(shape, self._pad_id, dtype=np.int64)
+        labels = np.full(shape, IGNORED, dtype=np.int64)
+        extra = np.zeros(shape, dtype=np.int64)
+        for line, pack in enumerate(rows):
+            at = 0
+            for ids, targets in pack:
+                end = at + len(ids)
+                input_ids[line, at:end], labels[line, at:end] = ids, targets
+                extra[line, at:end] = np.arange(len(ids)) if sequences.packed else 1
+                at = end
+            if sequences.packed:
+                extra[line, at:] = np.arange(longest - at)
+        return {
+            "input_ids": torch.from_numpy(input_ids),
+            "position_ids" if sequences.packed else "attention_mask": torch.from_numpy(extra),
+            "labels": torch.from_numpy(labels),
+            TOKENS: sum(len(ids) for pack in rows for ids, _ in pack),
+        }

@@ -1,0 +1,143 @@
+"""Checkpoints of our own: written aside, sealed and published by the store, complete or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import platform
+import shutil
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from backprop_tui.engine.failpoint import hit
+from backprop_tui.engine.worker.channel import EventSink
+from backprop_tui.engine.worker.progress import Progress, write_state
+from backprop_tui.engine.worker.trainer import StepTrainer
+from backprop_tui.protocol import events as ev
+from backprop_tui.protocol.errors import UnavailableError
+from backprop_tui.store import checkpoints
+from backprop_tui.store.layout import RunDir
+
+Reason = Literal["schedule", "asked", "stop", "end", "host_lost"]
+
+#: Free space wanted beyond the checkpoint itself: the journal and the logs live on the same disk.
+_SLACK = 16 << 20
+#: Bytes an optimiser keeps per trained parameter beside the parameter itself (two float32 moments).
+_MOMENTS = 8
+
+
+class Saver:
+    """Saves one run.
+
+    Args:
+        fingerprint: what must be equal for an exact resume; it goes into the checkpoint's manifest.
+    """
+
+    def __init__(
+        self,
+        run: RunDir,
+        sink: EventSink,
+        progress: Progress,
+        *,
+        keep: int,
+        tokenizer: Any,
+        fingerprint: dict[str, Any],
+    ) -> None:
+        self._run = run
+        self._sink = sink
+        self._progress = progress
+        self._keep = keep
+        self._tokenizer = tokenizer
+        self._fingerprint = fingerprint
+        self._bytes = 0
+
+    def save(self, trainer: StepTrainer, reason: Reason) -> str:
+        """Save the present step unless that is done already.
+
+        Returns:
+            The checkpoint's path relative to the run directory.
+
+        Raises:
+            UnavailableError: the disk is full; nothing is left behind, earlier checkpoints are untouched.
+        """
+        step = self._progress.step
+        final = self._run.checkpoint(step)
+        relative = final.relative_to(self._run.path).as_posix()
+        if self._progress.checkpoint_step == step and final.is_dir():
+            return relative
+        started = time.perf_counter()
+        best = self._progress.best_step == step
+        with self._sink.phase("save", f"step {step}"):
+            self._check_space(trainer)
+            self._bytes = self._write(trainer, final, step)
+        self._progress.checkpoint_step = step
+        self._sink.send(
+            ev.CHECKPOINT,
+            step=step,
+            path=relative,
+            bytes=self._bytes,
+            seconds=round(time.perf_counter() - started, 4),
+            reason=reason,
+            best=best,
+        )
+        for removed in checkpoints.retain(self._run, self._keep, self._progress.best_step):
+            self._sink.send(ev.CHECKPOINT_REMOVED, step=removed)
+        return relative
+
+    def _write(self, trainer: StepTrainer, final: Path, step: int) -> int:
+        staged: Path | None = None
+        try:
+            staged = checkpoints.staging(self._run, step)
+            hit("worker.save.begin")
+            model = trainer.accelerator.unwrap_model(trainer.model)
+            # The embedding is never resized here; "auto" would ask the hub for the base's configuration to find out.
+            options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+            model.save_pretrained(staged, **options)
+            self._tokenizer.save_pretrained(staged)
+            trainer.save_training_state(staged)
+            write_state(staged, self._progress, library_versions())
+            return checkpoints.publish(
+                staged,
+                final,
+                step=step,
+                fingerprint=self._fingerprint,
+                observe=lambda point: hit(f"worker.save.{point}"),
+            )
+        except BaseException as error:
+            if staged is not None:
+                shutil.rmtree(staged, ignore_errors=True)
+            if is_disk_full(error):
+                raise self._disk_full(f"The disk filled up while saving step {step}.") from error
+            raise
+
+    def _check_space(self, trainer: StepTrainer) -> None:
+        trained = sum(
+            weights.numel() * (weights.element_size() + _MOMENTS)
+            for weights in trainer.model.parameters()
+            if weights.requires_grad
+        )
+        need = max(self._bytes, trained) + _SLACK
+        free = shutil.disk_usage(self._run.checkpoints).free
+        if free < need:
+            raise self._disk_full(
+                f"A checkpoint needs {need / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free in {self._run.checkpoints}."
+            )
+
+    @staticmethod
+    def _disk_full(cause: str) -> UnavailableError:
+        return UnavailableError("DISK_FULL", cause, "Free some space, then resume.")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an exception means there is no room; torch reports a short write of its zip file in its own words."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    words = str(error)
+    return isinstance(error, RuntimeError) and ("inline_container" in words or "PytorchStreamWriter" in words)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions a bit-exact continuation depends on."""
+    names = ("torch", "transformers", "trl", "peft", "accelerate")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

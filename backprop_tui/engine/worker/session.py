@@ -1,0 +1,297 @@
+"""One attempt at training, from reading the spec to the last event. The order of things is here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backprop_tui.engine.worker.channel import EventSink, Inbox, Phase
+from backprop_tui.engine.worker.faults import fault_payload
+from backprop_tui.engine.worker.logs import forward_logs, quieten_libraries
+from backprop_tui.engine.worker.progress import Progress, read_state
+from backprop_tui.engine.worker.schedule import Schedule, make_schedule
+from backprop_tui.protocol import events as ev
+from backprop_tui.protocol.commands import CommandName
+from backprop_tui.protocol.errors import DataError
+from backprop_tui.protocol.fields import validate_spec
+from backprop_tui.protocol.spec import RunSpec
+from backprop_tui.store.checkpoints import read_manifest
+from backprop_tui.store.layout import RunDir
+
+if TYPE_CHECKING:
+    from backprop_tui.engine.worker.dataset import RunData
+    from backprop_tui.engine.worker.loading import Loaded
+    from backprop_tui.engine.worker.precision import Precision
+
+
+class StoppedEarly(Exception):
+    """A stop arrived before there was anything to save."""
+
+
+@dataclass(slots=True)
+class Session:
+    """An attempt.
+
+    Attributes:
+        run: the run's directory. sink, inbox: the two pipes.
+        resume: checkpoint to go on from, relative to the run directory; None begins afresh.
+    """
+
+    run: RunDir
+    sink: EventSink
+    inbox: Inbox
+    resume: str | None = None
+    spec: RunSpec | None = None
+    progress: Progress | None = None
+
+    def execute(self) -> bool:
+        """Train, and tell how it ended. Never raises.
+
+        Returns:
+            Whether the run ended as it should (completed, or stopped when asked).
+        """
+        handler = forward_logs(self.sink)
+        try:
+            self._train()
+            return True
+        except StoppedEarly:
+            self._end_before_training()
+            return True
+        except BaseException as error:
+            traceback.print_exc(file=sys.stderr)
+            step = self.progress.step if self.progress else None
+            fault = fault_payload(error, self.spec, step)
+            self.sink.send(ev.FAULT, **fault)
+            self.sink.end("failed", step or 0, fault["cause"], self._newest())
+            return False
+        finally:
+            handler.close()
+
+    def end_aborted(self) -> None:
+        """Tell that the run was given up as it stands; called from the thread that reads commands."""
+        step = self.progress.step if self.progress else 0
+        self.sink.end("aborted", step, "Aborted by request; nothing was saved.", self._newest())
+
+    def _train(self) -> None:
+        spec = self.spec = read_spec(self.run)
+        see_one_gpu(os.environ, spec)
+        progress = self.progress = Progress()
+        resume = self.run.path / self.resume if self.resume else None
+        if resume is not None:
+            progress, versions = read_state(resume)
+            self.progress = progress
+
+        from backprop_tui.data.models import resolve_model
+
+        with self.sink.phase("load", "model files") as phase:
+            self._import(phase)
+            from backprop_tui.engine.worker.hub import local_model
+
+            directory = local_model(resolve_model(spec.model.base, spec.model.revision), spec, phase)
+        self._go_on()
+        data = self._tokenise(spec, directory)
+        if resume is not None:
+            check_same_data(resume, data.fingerprint)
+            self._tell_versions(versions)
+        self._go_on()
+        with self.sink.phase("load", "weights") as phase:
+            loaded, precision = self._load(spec, directory, phase)
+        self._go_on()
+        self._run(spec, data, loaded, precision, resume)
+
+    def _import(self, phase: Phase) -> None:
+        """Import the heavy libraries one by one, so that people see why it takes seconds."""
+        phase.progress(0, 3, "libraries", "importing torch")
+        import torch  # noqa: F401
+
+        phase.progress(1, 3, "libraries", "importing transformers")
+        import transformers  # noqa: F401
+
+        quieten_libraries()
+        phase.progress(2, 3, "libraries", "importing trl and peft")
+        import backprop_tui.engine.worker.trainer  # noqa: F401
+
+        phase.progress(3, 3, "libraries", "model files")
+
+    def _tokenise(self, spec: RunSpec, directory: Path) -> RunData:
+        from backprop_tui.engine.worker.dataset import load_data
+
+        with self.sink.phase("tokenise") as phase:
+            return load_data(spec, directory, phase)
+
+    def _load(self, spec: RunSpec, directory: Path, phase: Phase) -> tuple[Loaded, Precision]:
+        from backprop_tui.engine.worker.loading import adapt_model, load_model, load_tokenizer, use_threads
+        from backprop_tui.engine.worker.methods import find_method
+        from backprop_tui.engine.worker.precision import choose_precision
+
+        method = find_method(spec.model.method)
+        precision = choose_precision(spec)
+        phase.progress(0, 2, "parts", "weights")
+        tokenizer = load_tokenizer(directory)
+        model = load_model(spec, directory, method, precision)
+        phase.progress(1, 2, "parts", "adapter" if spec.model.method != "full" else "weights")
+        named = spec.model.base if "/" in spec.model.base and not Path(spec.model.base).exists() else str(directory)
+        loaded = adapt_model(model, tokenizer, spec, method, named)
+        use_threads(precision, loaded.parameters)
+        phase.progress(2, 2, "parts")
+        return loaded, precision
+
+    def _run(self, spec: RunSpec, data: RunData, loaded: Loaded, precision: Precision, resume: Path | None) -> None:
+        from backprop_tui.engine.worker.conductor import Conductor
+        from backprop_tui.engine.worker.loading import declared_stops
+        from backprop_tui.engine.worker.measuring import Examiner
+        from backprop_tui.engine.worker.rows import Sequences
+        from backprop_tui.engine.worker.saving import Saver
+        from backprop_tui.engine.worker.trainer import make_trainer
+
+        assert self.progress is not None
+        batch_size = 1 if data.sequences.packed else spec.optim.batch_size
+        schedule = make_schedule(spec, len(data.sequences), batch_size)
+        examiner = Examiner(
+            self.sink,
+            self.inbox,
+            self.progress,
+            sequences=Sequences.plain(data.held_out) if len(data.held_out) else None,
+            prompts=data.prompts,
+            stop_ids=sorted({*data.stop_ids, *declared_stops(loaded.model)}),
+            batch_size=spec.optim.batch_size,
+            answer_tokens=spec.run.sample_tokens,
+            precision=precision,
+            tokenizer=loaded.tokenizer,
+        )
+        saver = Saver(
+            self.run,
+            self.sink,
+            self.progress,
+            keep=spec.run.keep,
+            tokenizer=loaded.tokenizer,
+            fingerprint=data.fingerprint,
+        )
+        conductor = Conductor(spec, self.sink, self.inbox, self.progress, schedule, examiner, saver)
+        self.sink.send(ev.PLAN, **plan_payload(spec, data, schedule, loaded, precision, batch_size))
+        trainer = make_trainer(
+            spec, loaded, data.sequences, schedule, precision, batch_size, self.run.checkpoints, conductor
+        )
+        if self.progress.step < schedule.total_steps:
+            trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
+        self._end(conductor.ended_by, schedule)
+
+    def _end(self, ended_by: str, schedule: Schedule) -> None:
+        assert self.progress is not None
+        assert self.spec is not None
+        step, result = self.progress.step, self._newest()
+        self.sink.send(ev.PHASE, phase="train", status="end")
+        for command in self.inbox.drain():
+            late = command.name is CommandName.STOP
+            self.sink.command_done(command, late, "The run had ended." if late else "The run has ended.")
+        if self.inbox.stopping and step < schedule.total_steps and ended_by == self.inbox.stop_reason:
+            self.sink.end("stopped", step, ended_by, result)
+            return
+        best = self.progress.best_step
+        if self.spec.run.deliver == "best" and best is not None and self.run.checkpoint(best).is_dir():
+            result = self._relative(best)
+        self.sink.end("completed", step, ended_by, result)
+
+    def _end_before_training(self) -> None:
+        for command in self.inbox.drain():
+            stop = command.name is CommandName.STOP
+            self.sink.command_done(command, stop, "Stopped before the first step." if stop else "The run was stopped.")
+        step = self.progress.step if self.progress else 0
+        self.sink.end("stopped", step, f"{self.inbox.stop_reason} Training had not begun.", self._newest())
+
+    def _go_on(self) -> None:
+        if self.inbox.stopping:
+            raise StoppedEarly
+
+    def _tell_versions(self, before: dict[str, str]) -> None:
+        from backprop_tui.engine.worker.saving import library_versions
+
+        now = library_versions()
+        changed = [f"{name} {old} → {now[name]}" for name, old in before.items() if now.get(name, old) != old]
+        if changed:
+            self.sink.log(
+                "warn", "worker", f"Resumed with other versions ({', '.join(changed)}): figures may differ slightly."
+            )
+
+    def _newest(self) -> str | None:
+        step = self.progress.checkpoint_step if self.progress else None
+        return self._relative(step) if step is not None else None
+
+    def _relative(self, step: int) -> str:
+        return self.run.checkpoint(step).relative_to(self.run.path).as_posix()
+
+
+def read_spec(run: RunDir) -> RunSpec:
+    """The run's spec.
+
+    Raises:
+        DataError, UsageError: run.json is not readable or not a spec.
+    """
+    words = run.read_spec()
+    return validate_spec({key: value for key, value in words.items() if key in RunSpec.model_fields})
+
+
+def see_one_gpu(environment: MutableMapping[str, str], spec: RunSpec) -> None:
+    """Leave one GPU visible, or none for a CPU run; only works before torch is imported.
+
+    With several in sight the trainer would wrap the model in DataParallel, which TRL refuses.
+    """
+    if spec.model.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+        return
+    seen = environment.get("CUDA_VISIBLE_DEVICES")
+    environment["CUDA_VISIBLE_DEVICES"] = "0" if seen is None else seen.split(",")[0].strip()
+
+
+def check_same_data(checkpoint: Path, fingerprint: dict[str, Any]) -> None:
+    """Refuse to go on with other rows than before: the position in the data would mean something else.
+
+    Raises:
+        DataError: RESUME_DATA_CHANGED, naming what differs.
+    """
+    manifest = read_manifest(checkpoint)
+    before = manifest.get("fingerprint") if manifest else None
+    if not isinstance(before, dict):
+        raise DataError(
+            "CHECKPOINT_INVALID",
+            f"{checkpoint.name} does not say which data it was trained on.",
+            "Resume from an earlier checkpoint, or start a new run.",
+        )
+    differing = sorted(key for key in before.keys() | fingerprint.keys() if before.get(key) != fingerprint.get(key))
+    if differing:
+        raise DataError(
+            "RESUME_DATA_CHANGED",
+            f"The data is not what it was at {checkpoint.name}: {', '.join(differing)} changed.",
+            "Restore the file, or start a new run with the new data.",
+            {"changed": differing},
+        )
+
+
+def plan_payload(
+    spec: RunSpec, data: RunData, schedule: Schedule, loaded: Loaded, precision: Precision, batch_size: int
+) -> dict[str, Any]:
+    """What the worker is about to do."""
+    rows_per_sequence = len(data.train) / max(1, len(data.sequences))
+    return {
+        "total_steps": schedule.total_steps,
+        "steps_per_epoch": schedule.steps_per_epoch,
+        "epochs": schedule.epochs,
+        "effective_batch": round(batch_size * spec.optim.accumulation * rows_per_sequence),
+        "train_rows": len(data.train),
+        "eval_rows": len(data.held_out),
+        "dropped_rows": data.dropped,
+        "train_tokens": data.train.tokens,
+        "trained_tokens": data.train.trained_tokens,
+        "truncated_rows": data.cut_rows,
+        "parameters": loaded.parameters,
+        "trainable_parameters": loaded.trainable,
+        "device": precision.device_words,
+        "dtype": precision.words,
+        "save_every": schedule.save_every,
+        "eval_every": schedule.eval_every,
+    }

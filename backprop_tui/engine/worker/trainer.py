@@ -1,0 +1,202 @@
+"""TRL's `SFTTrainer`, handed rows that are already tokenised, telling our observer about every optimiser step.
+
+Three of its methods are overridden and each for one reason: `log`, because it is called at a step's end with that step's
+loss, gradient norm and learning rate in full precision; `get_batch_samples`, to count real tokens; `floating_point_ops`,
+which would walk all parameters for every micro-batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from backprop_tui.engine.worker.loading import Loaded
+from backprop_tui.engine.worker.precision import Precision
+from backprop_tui.engine.worker.rows import TOKENS, Collator, Sequences
+from backprop_tui.engine.worker.schedule import Schedule
+from backprop_tui.protocol.spec import RunSpec
+
+_SCHEDULES = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
+#: The fused kernel is the same AdamW in one call per step instead of several per tensor.
+_OPTIMIZERS = {"adamw_torch": "adamw_torch_fused"}
+
+
+@dataclass(frozen=True, slots=True)
+class StepFigures:
+    """One optimiser step as the trainer saw it. `tokens` are the real ones of this step; `lr` is the rate it used."""
+
+    step: int
+    epoch: float
+    loss: float
+    grad_norm: float
+    lr: float
+    tokens: int
+    skipped: bool
+
+
+class Observer(Protocol):
+    """Whoever watches and steers the run from inside it."""
+
+    def train_begin(self, trainer: StepTrainer) -> None:
+        """Everything is ready; the first batch has not been drawn."""
+
+    def step_end(self, trainer: StepTrainer, figures: StepFigures) -> bool:
+        """A step is done; True ends training here."""
+
+
+class _Ready(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, observer: Observer, trainer: Callable[[], StepTrainer]) -> None:
+        self._observer = observer
+        self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._observer.train_begin(self._trainer())
+
+
+class StepTrainer(SFTTrainer):  # type: ignore[misc]
+    """A trainer that reports to an `Observer` instead of logging."""
+
+    def __init__(self, observer: Observer, sequences: Sequences, **options: Any) -> None:
+        self._observer = observer
+        self._step_tokens = 0
+        tokenizer = options["processing_class"]
+        super().__init__(
+            train_dataset=sequences.index_dataset(),
+            data_collator=Collator(sequences, tokenizer.pad_token_id),
+            callbacks=[_Ready(observer, lambda: self)],
+            **options,
+        )
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """Fetch the micro-batches of one step and count their real tokens."""
+        samples, items = super().get_batch_samples(*args, **kwargs)
+        self._step_tokens = sum(int(batch.pop(TOKENS)) for batch in samples)
+        return samples, items
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Report a step. Nothing is kept: a log history would grow inside every checkpoint."""
+        self._metrics["train"].clear()
+        if "loss" not in logs:
+            return
+        figures = StepFigures(
+            step=self.state.global_step,
+            epoch=float(self.state.epoch or 0.0),
+            loss=float(logs["loss"]),
+            grad_norm=float(logs["grad_norm"]),
+            lr=float(logs["learning_rate"]),
+            tokens=self._step_tokens,
+            skipped=bool(self.accelerator.optimizer_step_was_skipped),
+        )
+        if self._observer.step_end(self, figures):
+            self.control.should_training_stop = True
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted."""
+        return 0
+
+    def summed_loss(self, batch: dict[str, Any]) -> float:
+        """Negative log-likelihood summed over the learnt tokens of a batch, in nats; no gradient."""
+        inputs = self._prepare_inputs({name: value for name, value in batch.items() if name != TOKENS})
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss = self.compute_loss(self.model, inputs, num_items_in_batch=1)
+        self._metrics["eval"].clear()
+        return float(loss)
+
+    def save_training_state(self, directory: Path) -> None:
+        """Write what an exact resume needs besides the weights: optimiser, schedule, scaler, random states, position."""
+        self._save_optimizer_and_scheduler(str(directory))
+        self._save_scaler(str(directory))
+        self._save_rng_state(str(directory))
+        self.state.save_to_json(str(directory / "trainer_state.json"))
+
+    def set_learning_rate(self, rate: float, warmup_steps: int) -> None:
+        """Make the next step use `rate` and the schedule fall from there; during warm-up, rise to it.
+
+        The scheduler's own base rates carry the change, so a resumed run keeps it.
+        """
+        scheduler = self.lr_scheduler
+        done = scheduler.last_epoch
+        factors = [max(factor(done), 0.0) for factor in scheduler.lr_lambdas]
+        warming = done < warmup_steps
+        scheduler.base_lrs = [rate if warming or not factor else rate / factor for factor in factors]
+        rates = [base * factor if warming else rate for base, factor in zip(scheduler.base_lrs, factors, strict=True)]
+        for group, base, now in zip(self.optimizer.param_groups, scheduler.base_lrs, rates, strict=True):
+            group["initial_lr"], group["lr"] = base, now
+        scheduler._last_lr = rates
+
+
+def make_trainer(
+    spec: RunSpec,
+    loaded: Loaded,
+    sequences: Sequences,
+    schedule: Schedule,
+    precision: Precision,
+    batch_size: int,
+    output: Path,
+    observer: Observer,
+) -> StepTrainer:
+    """The trainer of a run, ready for `train()`.
+
+    Args:
+        spec: how the weights move.
+        loaded: model and tokenizer.
+        sequences: what is drawn from.
+        schedule: the run's length and warm-up.
+        precision: device and number formats.
+        batch_size: sequences per micro-batch.
+        output: a directory TRL may call its own; it writes nothing there.
+        observer: told about every step.
+    """
+    optim = spec.optim
+    mixed = precision.autocast
+    config = SFTConfig(
+        output_dir=str(output),
+        max_steps=schedule.total_steps,
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=optim.accumulation,
+        learning_rate=optim.learning_rate,
+        lr_scheduler_type=_SCHEDULES[optim.schedule],
+        lr_scheduler_kwargs={"min_lr_rate": optim.min_lr_ratio} if optim.schedule == "cosine" else None,
+        warmup_steps=schedule.warmup_steps,
+        weight_decay=optim.weight_decay,
+        max_grad_norm=optim.max_grad_norm,
+        optim=_OPTIMIZERS.get(optim.optimizer, optim.optimizer),
+        bf16=mixed is torch.bfloat16,
+        fp16=mixed is torch.float16,
+        use_cpu=precision.device.type == "cpu",
+        **_recomputation(optim.gradient_checkpointing),
+        seed=optim.seed,
+        data_seed=optim.seed,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=precision.device.type == "cuda",
+        trust_remote_code=False,
+    )
+    trainer = StepTrainer(observer, sequences, model=loaded.model, args=config, processing_class=loaded.tokenizer)
+    # TRL turns the adapters of a quantised base into bfloat16, where Adam's small updates are lost.
+    for weights in trainer.model.parameters():
+        if weights.requires_grad and spec.model.method != "full":
+            weights.data = weights.data.float()
+    return trainer
+
+
+def _recomputation(wanted: bool) -> dict[str, Any]:
+    """Gradient checkpointing under the name the installed transformers has for it (5.23 renamed it)."""
+    known = {field.name for field in dataclasses.fields(SFTConfig)}
+    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    return {name: wanted, f"{name}_kwargs": {"use_reentrant": False} if wanted else None}
