@@ -1,6 +1,6 @@
 """A worker without torch: speaks the real pipes, writes real checkpoints, and does what run.json's "script" says.
 
-Keys: steps, step_s, save_every, load_s; crash = {"step": n, "how": kill|segv|exit|fault|quiet} (first attempt only);
+Keys: steps, step_s, save_every, save_s, load_s; crash = {"step": n, "how": kill|segv|exit|fault|quiet} (first attempt only);
 deaf (ignores commands and SIGTERM), noise (sends garbage first), flood (bytes of padding per step event), helper (leaves a
 child process holding the pipes).
 """
@@ -47,6 +47,7 @@ class Worker:
     def save(self, reason: str) -> str:
         tmp = checkpoints.staging(self.run, self.step)
         (tmp / "weights").write_text(str(self.step))
+        time.sleep(self.script.get("save_s", 0))
         final = self.run.checkpoint(self.step)
         size = checkpoints.publish(
             tmp, final, step=self.step, fingerprint={}, observe=lambda point: hit(f"worker.save.{point}")

@@ -1,0 +1,306 @@
+"""The host from launch to end: readiness, supervision, what it says of a worker that died, and going on afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from backprop_tui.launch.client import send_command
+from backprop_tui.launch.start import engine_environment, launch_engine, resume_run
+from backprop_tui.protocol.commands import Command, CommandName
+from backprop_tui.protocol.errors import BackpropError, TryAgainError
+from backprop_tui.protocol.states import RunState
+from backprop_tui.store.locks import is_alive, is_held, signal_engine
+from backprop_tui.store.summary import load_summary
+from tests.support.runs import (
+    ENGINE,
+    at_step,
+    events,
+    eventually,
+    identity,
+    over,
+    scripted,
+    started,
+    worker_pid,
+)
+
+
+def test_a_run_from_start_to_end_leaves_nothing_behind(home: Path) -> None:
+    run = started(steps=12)
+    assert is_held(run.lock_file)
+    journal = over(run)
+    assert [event.kind for event in journal][:3] == ["run", "attempt", "state"]
+    assert [event.data["step"] for event in journal if event.kind == "step"] == list(range(1, 13))
+    assert [event.seq for event in journal] == list(range(1, len(journal) + 1))
+    assert journal[-1].data["outcome"] == "completed"
+    assert journal[-1].data["checkpoint"] == "checkpoints/step-000012"
+    assert load_summary(run).state is RunState.COMPLETED
+    assert os.listdir(home / "runtime") == []
+    assert run.host_log.read_text() == ""
+    for file in run.path.rglob("*"):
+        assert file.stat().st_mode & 0o077 == 0, file
+
+
+def test_hello_is_answered_within_300_ms_of_launch(capsys: pytest.CaptureFixture[str]) -> None:
+    """Measured from the spawn to the greeting, the best of three; the machine may be busy, so 3 x is tolerated."""
+    import asyncio
+
+    from backprop_tui.launch.client import PipeClient
+
+    async def greet(run: object) -> int:
+        client = await PipeClient.connect(run)  # type: ignore[arg-type]
+        await client.close()
+        return int(client.hello["pid"])
+
+    times = []
+    for _ in range(3):
+        run = scripted(steps=1, load_s=2)
+        begin = time.monotonic()
+        launch_engine(run, engine=ENGINE)
+        pid = asyncio.run(greet(run))
+        times.append(time.monotonic() - begin)
+        assert pid == identity(run).pid
+        send_command(run, Command(CommandName.ABORT))
+    with capsys.disabled():
+        print(f"\nhello after {', '.join(f'{1000 * t:.0f}' for t in times)} ms")
+    assert min(times) < 0.9
+
+
+def test_the_host_imports_nothing_heavy() -> None:
+    heavy = "('torch', 'textual', 'rich', 'pydantic', 'numpy', 'psutil', 'pynvml', 'platformdirs')"
+    script = f"import sys, backprop_tui.engine.host_main; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "[]\n"
+
+
+def test_detached_from_everything_of_its_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_canary_0123456789abcdef")
+    monkeypatch.setenv("SOME_SECRET", "not for the engine")
+    run = started(steps=1000)
+    host = identity(run).pid
+    assert os.getsid(host) == host != os.getsid(0)
+    assert Path(f"/proc/{host}/cwd").resolve() == run.path.resolve()
+    assert os.readlink(f"/proc/{host}/fd/0") == "/dev/null"
+    assert os.readlink(f"/proc/{host}/fd/1") == str(run.host_log.resolve())
+    worker = worker_pid(run)
+    assert os.getpgid(worker) == worker
+    assert os.readlink(f"/proc/{worker}/fd/1") == str(run.worker_log.resolve())
+    environment = Path(f"/proc/{host}/environ").read_bytes()
+    assert b"hf_canary" in environment
+    assert b"SOME_SECRET" not in environment
+    for pid in (host, worker):
+        assert b"canary" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    at_step(run, 3)
+    send_command(run, Command(CommandName.STOP))
+    over(run)
+    for file in run.path.rglob("*"):
+        assert not file.is_file() or b"canary" not in file.read_bytes(), file
+
+
+def test_the_allow_list() -> None:
+    given = {"PATH": "/bin", "LC_ALL": "C", "CUDA_VISIBLE_DEVICES": "0", "AWS_SECRET_ACCESS_KEY": "x", "PS1": "$"}
+    assert engine_environment(given) == {"PATH": "/bin", "LC_ALL": "C", "CUDA_VISIBLE_DEVICES": "0"}
+
+
+def test_signals_of_a_lost_terminal_do_nothing() -> None:
+    run = started(steps=40)
+    for signum in (signal.SIGHUP, signal.SIGPIPE, signal.SIGHUP):
+        assert signal_engine(identity(run), signum)
+    assert over(run)[-1].data["outcome"] == "completed"
+
+
+def test_of_two_engines_started_at_once_one_refuses_naming_the_other() -> None:
+    run = scripted(steps=1000)
+
+    def launch(_: int) -> BackpropError | None:
+        try:
+            launch_engine(run, engine=ENGINE)
+        except BackpropError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(launch, range(4)))
+    refusals = [error for error in results if error is not None]
+    assert len(refusals) == 3
+    for error in refusals:
+        assert error.code == "RUN_HELD"
+    assert any(str(identity(run).pid) in error.cause for error in refusals)
+    with pytest.raises(TryAgainError, match="already running"):
+        resume_run(run, engine=ENGINE)
+    at_step(run, 3)
+    assert len(events(run, "attempt")) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "words"),
+    [
+        ("kill", "WORKER_KILLED", "SIGKILL"),
+        ("segv", "WORKER_SEGFAULT", "native code"),
+        ("exit", "WORKER_EXITED", "exit code 3"),
+        ("quiet", "WORKER_EXITED", "exit code 0"),
+    ],
+)
+def test_a_worker_that_dies_without_a_word(how: str, code: str, words: str) -> None:
+    run = started(steps=20, crash={"step": 7, "how": how}, helper=how == "kill")
+    journal = over(run)
+    fault, end = journal[-2:]
+    assert (fault.kind, end.kind) == ("fault", "end")
+    died = next(event for event in journal if event.kind == "step" and event.data["step"] == 7)
+    assert end.mono - died.mono < 2.0
+    assert fault.data["code"] == code
+    assert words in fault.data["cause"]
+    assert "step 7" in fault.data["cause"]
+    assert "resume from step 5" in fault.data["next"]
+    assert "last line before the crash" in str(fault.data["detail"])
+    assert "hf_abcdef" not in run.journal_file.read_text()
+    assert (end.data["outcome"], end.data["step"], end.data["checkpoint"]) == ("failed", 7, "checkpoints/step-000005")
+    summary = load_summary(run)
+    assert (summary.state, summary.resume_step) == (RunState.FAILED, 5)
+    resume_run(run, engine=ENGINE)
+    journal = over(run)
+    again = [event.data["step"] for event in journal if event.kind == "step" and event.attempt == 2]
+    assert again == list(range(6, 21))
+    assert journal[-1].data["outcome"] == "completed"
+    assert load_summary(run).state is RunState.COMPLETED
+
+
+def test_a_fault_of_the_worker_is_not_told_twice() -> None:
+    run = started(steps=20, crash={"step": 3, "how": "fault"})
+    journal = over(run)
+    assert [event.data["code"] for event in journal if event.kind == "fault"] == ["LOSS_NOT_FINITE"]
+    assert [event.data["outcome"] for event in journal if event.kind == "end"] == ["failed"]
+
+
+def test_host_sigkill_the_worker_saves_and_the_next_attempt_adopts_it(home: Path) -> None:
+    run = started(steps=1000, save_every=1000)
+    at_step(run, 4)
+    worker = worker_pid(run)
+    assert signal_engine(identity(run), signal.SIGKILL)
+    over(run)
+    eventually(lambda: not Path(f"/proc/{worker}").exists(), what="end of the worker")
+    summary = load_summary(run)
+    assert summary.state is RunState.CRASHED
+    saved = summary.resume_step
+    assert saved is not None
+    assert saved >= 4
+    assert not is_alive(identity(run))
+    assert len(os.listdir(home / "runtime")) == 1, "the dead engine's socket"
+    resume_run(run, engine=ENGINE)
+    at_step(run, saved + 3)
+    send_command(run, Command(CommandName.STOP))
+    journal = over(run)
+    first = next(event for event in journal if event.kind == "step" and event.attempt == 2)
+    assert first.data["step"] == saved + 1
+    adopted = [event for event in journal if event.kind == "checkpoint" and event.data["reason"] == "host_lost"]
+    assert [event.data["step"] for event in adopted] == [saved]
+    lost = [event for event in journal if event.kind == "fault"]
+    assert [event.data["code"] for event in lost] == ["ENGINE_LOST"]
+    assert f"step {journal[lost[0].seq - 2].data.get('step', '')}" in lost[0].data["cause"]
+    assert os.listdir(home / "runtime") == []
+
+
+def test_no_second_worker_while_an_orphan_is_still_saving() -> None:
+    """The worker holds worker.lock: an engine started meanwhile refuses instead of writing beside it."""
+    run = started(steps=1000, save_s=1.5)
+    at_step(run, 2)
+    assert signal_engine(identity(run), signal.SIGKILL)
+    eventually(lambda: not is_held(run.lock_file))
+    with pytest.raises(TryAgainError) as refusal:
+        launch_engine(run, engine=ENGINE)
+    assert refusal.value.code == "RUN_HELD"
+    assert len(events(run, "attempt")) == 1
+    # A resume waits for it.
+    resume_run(run, engine=ENGINE)
+    step = events(run, "attempt")[-1].data["resume_step"]
+    assert step is not None
+    assert step >= 2
+
+
+def test_a_damaged_checkpoint_is_passed_over_at_resume() -> None:
+    run = started(steps=20, crash={"step": 12, "how": "kill"})
+    over(run)
+    weights = run.checkpoint(10) / "weights"
+    weights.write_text("x" * len(weights.read_text()))
+    resume_run(run, engine=ENGINE)
+    attempts = [event for event in over(run) if event.kind == "attempt"]
+    assert [event.data["resume_step"] for event in attempts] == [None, 5]
+
+
+def test_killed_inside_a_save_the_half_checkpoint_is_swept(monkeypatch: pytest.MonkeyPatch) -> None:
+    for point in ("worker.save.file", "worker.save.rename"):
+        monkeypatch.setenv("FAILPOINT", f"{point}:2")
+        run = started(steps=12)
+        over(run)
+        assert any(name.startswith(".tmp-") for name in os.listdir(run.checkpoints))
+        monkeypatch.delenv("FAILPOINT")
+        resume_run(run, engine=ENGINE)
+        journal = over(run)
+        assert [event.data["resume_step"] for event in journal if event.kind == "attempt"] == [None, 5]
+        assert sorted(os.listdir(run.checkpoints)) == ["step-000005", "step-000010", "step-000012"]
+
+
+def test_an_engine_killed_before_it_began_says_so_and_the_run_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = scripted(steps=3)
+    monkeypatch.setenv("FAILPOINT", "host.start:1")
+    with pytest.raises(BackpropError) as refusal:
+        launch_engine(run, engine=ENGINE)
+    assert refusal.value.code == "ENGINE_NOT_STARTED"
+    monkeypatch.delenv("FAILPOINT")
+    launch_engine(run, engine=ENGINE)
+    assert over(run)[-1].data["outcome"] == "completed"
+
+
+def test_sigterm_stops_and_saves() -> None:
+    run = started(steps=1000)
+    at_step(run, 3)
+    assert signal_engine(identity(run), signal.SIGTERM)
+    journal = over(run)
+    assert journal[-1].data["outcome"] == "stopped"
+    assert journal[-1].data["checkpoint"] is not None
+    assert [event.data["name"] for event in journal if event.kind == "command"] == ["stop"]
+
+
+def test_a_deaf_worker_is_ended_after_its_grace() -> None:
+    run = started(steps=1000, step_s=30, deaf=True)
+    eventually(lambda: load_summary(run).view.state is RunState.RUNNING)
+    assert signal_engine(identity(run), signal.SIGTERM)
+    journal = over(run)
+    assert [event.data["code"] for event in journal if event.kind == "fault"] == ["STOP_TIMED_OUT"]
+    assert journal[-1].data["outcome"] == "failed"
+
+
+def test_a_deaf_worker_can_be_aborted() -> None:
+    run = started(steps=1000, step_s=30, deaf=True)
+    begin = time.monotonic()
+    assert send_command(run, Command(CommandName.ABORT)).status == "accepted"
+    journal = over(run)
+    assert time.monotonic() - begin < 5
+    assert journal[-1].data["outcome"] == "aborted"
+    assert not [event for event in journal if event.kind == "fault"]
+
+
+def test_full_disk_is_told_and_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILPOINT", "host.journal:12:disk_full")
+    run = started(steps=1000)
+    journal = over(run)
+    faults = [event.data for event in journal if event.kind == "fault"]
+    assert [fault["code"] for fault in faults] == ["DISK_FULL"]
+    assert "resume" in faults[0]["next"]
+    assert journal[-1].kind == "end"
+    assert journal[-1].data["outcome"] == "stopped"
+
+
+def test_garbage_from_the_worker_is_dropped_and_noted() -> None:
+    run = started(steps=5, noise=True)
+    journal = over(run)
+    assert journal[-1].data["outcome"] == "completed"
+    assert len([event for event in journal if event.kind == "run"]) == 1
+    notes = [event.data["message"] for event in journal if event.kind == "log"]
+    assert len(notes) == 4
