@@ -36,11 +36,16 @@ _STATE_STYLES: dict[RunState, Style] = {
     RunState.FAILED: "bad",
     RunState.CRASHED: "bad",
 }
-_ASCII = {
-    **str.maketrans("·–…×“”━─╸▌░▁▂▃▄▅▆▇█", '--~x""=->>._.-~=+*#'),
-    **str.maketrans({state.glyph: state.ascii_glyph for state in RunState}),
-    **str.maketrans({"→": "->", "°": "", "↵": "\\n", "≥": ">="}),
-}
+_ASCII = str.maketrans(
+    {
+        **dict(zip("·–…×“”━─╸▌░▁▂▃▄▅▆▇█", '--~x""=->>._.-~=+*#', strict=True)),
+        **{state.glyph: state.ascii_glyph for state in RunState},
+        "→": "->",
+        "°": "",
+        "↵": "\\n",
+        "≥": ">=",
+    }
+)
 
 
 class Output:

@@ -1,0 +1,47 @@
+"""`backprop resume [RUN]`: go on, whether the run is paused or has ended."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from backprop_tui.cli import words
+from backprop_tui.cli.control import send
+from backprop_tui.cli.output import Output
+from backprop_tui.cli.parser import add_json, add_run
+from backprop_tui.protocol.commands import Command, CommandName
+from backprop_tui.protocol.errors import EXIT_OK, TryAgainError
+from backprop_tui.protocol.states import RunState
+from backprop_tui.store.layout import find_run
+from backprop_tui.store.summary import load_summary
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare what the command takes."""
+    add_run(parser)
+    add_json(parser)
+
+
+def run(args: Namespace, out: Output) -> int:
+    """Un-pause a live run; give an ended one a new attempt from its newest sound checkpoint."""
+    found = find_run(args.run)
+    summary = load_summary(found)
+    if summary.state is RunState.PAUSED:
+        return send(found, Command(CommandName.RESUME), out)
+    if summary.state.live:
+        raise TryAgainError(
+            "RUN_LIVE",
+            f"Run {found.short_id} is {summary.state.value}.",
+            f"`backprop attach {found.short_id}` shows it.",
+        )
+    from backprop_tui.hardware.extras import require
+    from backprop_tui.launch.start import resume_run
+
+    require("train")
+    resume_run(found)
+    if args.json:
+        out.json({"run": found.id, "short_id": found.short_id, "path": str(found.path), "from": summary.resume_step})
+        return EXIT_OK
+    out.line(found.id)
+    start = "step 0" if summary.resume_step is None else f"step {words.count(summary.resume_step)}"
+    out.say(f"Run {found.short_id} goes on from {start}. `backprop attach {found.short_id}` shows it.")
+    return EXIT_OK

@@ -1,0 +1,82 @@
+"""`backprop show [RUN]`: everything known of one run."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from typing import Any
+
+from backprop_tui.cli import words
+from backprop_tui.cli.output import Output
+from backprop_tui.cli.parser import add_json, add_run
+from backprop_tui.protocol.errors import EXIT_OK, DataError
+from backprop_tui.protocol.text import safe_text
+from backprop_tui.store import checkpoints
+from backprop_tui.store.layout import find_run
+from backprop_tui.store.summary import RunSummary, load_summary
+
+_LABEL = 13
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare what the command takes."""
+    add_run(parser)
+    add_json(parser)
+
+
+def run(args: Namespace, out: Output) -> int:
+    """Show one run."""
+    found = find_run(args.run)
+    summary = load_summary(found)
+    try:
+        spec = found.read_spec()
+    except DataError as error:
+        spec = {}
+        out.say(str(error))
+    saved = checkpoints.list_checkpoints(found)
+    if args.json:
+        listed = [{"step": c.step, "path": str(c.path), "bytes": c.bytes, "problem": c.problem} for c in saved]
+        out.json({**summary.to_dict(), "spec": spec, "checkpoints": listed})
+        return EXIT_OK
+    for label, text in _facts(summary, spec, out):
+        out.line(out.style(f"{label:<{_LABEL}}", "dim") + text)
+    for index, info in enumerate(saved):
+        label = "checkpoints" if index == 0 else ""
+        problem = f"  {safe_text(info.problem)}" if info.problem else ""
+        text = f"step {words.count(info.step)}  {words.size(info.bytes)}{problem}"
+        out.line(out.style(f"{label:<{_LABEL}}", "dim") + text)
+    return EXIT_OK
+
+
+def _facts(summary: RunSummary, spec: dict[str, Any], out: Output) -> Iterator[tuple[str, str]]:
+    view = summary.view
+    yield "run", out.style(safe_text(summary.title), "bold") + f"  {summary.run.id}"
+    reason = f"  {safe_text(view.reason)}" if view.reason else ""
+    yield "state", out.state(summary.state) + reason
+    if view.fault:
+        yield "fault", safe_text(f"{view.fault.get('code', '')}: {view.fault.get('cause', '')}")
+        yield "next", safe_text(view.fault.get("next", ""))
+    elif not summary.state.live and summary.resume_step is not None and not view.result:
+        yield "next", f"`backprop resume {summary.run.short_id}` continues from step {words.count(summary.resume_step)}"
+    yield "model", f"{safe_text(summary.model)}  {safe_text(summary.method)}"
+    yield "data", safe_text(summary.data)
+    yield "preset", safe_text(spec.get("preset", words.UNKNOWN))
+    attempts = f"  (attempt {view.attempt})" if view.attempt > 1 else ""
+    yield "step", f"{words.count(view.step)}/{words.count(view.total_steps)}{attempts}"
+    yield "loss", f"{words.loss(view.loss)}  lr {words.rate(view.lr)}  gradient norm {words.loss(view.grad_norm)}"
+    best = f"  (best {words.loss(view.best_eval_loss)} at step {words.count(view.best_eval_step)})"
+    yield "eval loss", words.loss(view.eval_loss) + (best if view.best_eval_loss is not None else "")
+    if view.exact_match is not None:
+        yield "exact match", f"{100 * view.exact_match:.0f} %"
+    yield "tokens", f"{words.count(view.tokens)}  {words.count(view.tokens_per_s)} tokens/s"
+    if view.plan:
+        trained, everything = view.plan.get("trainable_parameters"), view.plan.get("parameters")
+        yield "parameters", f"{words.count(trained)} trained of {words.count(everything)}"
+        yield "device", f"{safe_text(view.plan.get('device', ''))}  {safe_text(view.plan.get('dtype', ''))}"
+    spent = view.ended - view.started if view.ended and view.started else None
+    yield "age", words.age(summary.created) + (f"  took {words.duration(spent)}" if spent is not None else "")
+    if view.seconds_left:
+        yield "left", words.duration(view.seconds_left)
+    if view.result:
+        yield "result", safe_text(summary.run.path / view.result)
+    yield "directory", safe_text(summary.run.path)
