@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 #: Where actions live, and the title of each group in the help.
 SCOPES: dict[str, str] = {
@@ -57,7 +57,7 @@ class Action:
         return Binding(self.keys, self.call, self.title, show=False, key_display=self.show or None, id=self.id)
 
 
-def bindings(actions: Iterable[Action]) -> list[Binding]:
+def bindings(actions: Iterable[Action]) -> list[BindingType]:
     """The `BINDINGS` of a screen or widget."""
     return [action.binding for action in actions]
 

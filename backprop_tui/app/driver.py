@@ -10,7 +10,7 @@ import codecs
 import os
 import selectors
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
@@ -81,7 +81,7 @@ def driver_for(motion: bool) -> type[TerminalDriver]:
     return type("TerminalDriver", (TerminalDriver,), {"motion": motion})
 
 
-def install_signals(app: App[object]) -> None:
+def install_signals(app: App[Any]) -> None:
     """SIGTERM and SIGHUP leave through the loop, so the terminal is restored. Call from inside the running loop."""
     import asyncio
 

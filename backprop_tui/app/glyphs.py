@@ -34,15 +34,16 @@ class Glyphs:
     cursor: str
     degree: str
     follow: str
+    odd: str
 
 
 UNICODE = Glyphs(
     marks="braille", frame="╭╮╯╰─│", focus="▸", bar_full="━", bar_head="╸", bar_rest="─", gauge_full="█", gauge_rest="░",
     spark="▁▂▃▄▅▆▇█", eval_point="○", axis="│", tick="┤", corner="└", dot="·", dash="–", ellipsis="…", down="▼", up="▲",
-    both="↔", cursor="▌", degree="°C", follow="●",
+    both="↔", cursor="▌", degree="°C", follow="●", odd="✗",
 )  # fmt: skip
 ASCII = Glyphs(
     marks="ascii", frame="++++-|", focus=">", bar_full="=", bar_head=">", bar_rest="-", gauge_full="#", gauge_rest=".",
     spark="_.-~=+*#", eval_point="o", axis="|", tick="+", corner="+", dot="-", dash="-", ellipsis="~", down="v", up="^",
-    both="<>", cursor=">", degree=" C", follow="*",
+    both="<>", cursor=">", degree=" C", follow="*", odd="x",
 )  # fmt: skip

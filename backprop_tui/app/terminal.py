@@ -101,7 +101,7 @@ def read_preferences(environ: Mapping[str, str]) -> dict[str, Any]:
         words = tomllib.loads((paths.config_dir() / "settings.toml").read_text("utf-8"))
     except (OSError, ValueError):
         pass
-    found = {key: words[key] for key in ("theme", "profile", "ascii", "keys") if key in words}
+    found: dict[str, Any] = {key: words[key] for key in ("theme", "profile", "ascii", "keys") if key in words}
     for key in ("theme", "profile"):
         if environ.get(f"BACKPROP_{key.upper()}"):
             found[key] = environ[f"BACKPROP_{key.upper()}"]

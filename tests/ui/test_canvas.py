@@ -1,0 +1,138 @@
+"""Curves keep their spikes, their gaps and their place, whatever the numbers."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backprop_tui.app.glyphs import Marks
+from backprop_tui.app.widgets.axes import grown_end, label, linear_range, log_range
+from backprop_tui.app.widgets.canvas import DOTS, Canvas, Window, envelope, pack, raster
+
+MARKS: list[Marks] = ["braille", "block", "ascii"]
+values = st.lists(
+    st.one_of(
+        st.floats(-1e6, 1e6), st.just(math.nan), st.just(math.inf), st.just(-math.inf), st.floats(allow_nan=True)
+    ),
+    max_size=300,
+)
+
+
+def _draw(y: list[float], marks: Marks = "braille", width: int = 20, height: int = 6) -> Canvas:
+    x = np.arange(len(y), dtype=float)
+    finite = [value for value in y if math.isfinite(value)] or [0.0]
+    low, high, _ = linear_range(min(finite), max(finite), 4)
+    canvas = Canvas(width, height, Window(0.0, max(1.0, len(y) - 1.0), low, high), marks)
+    canvas.curve(x, np.array(y, dtype=float), "series-1")
+    return canvas
+
+
+@settings(max_examples=150, deadline=None)
+@given(y=values, marks=st.sampled_from(MARKS))
+def test_every_finite_point_leaves_a_mark_in_its_own_cell(y: list[float], marks: Marks) -> None:
+    if any(math.isfinite(v) and abs(v) > 1e300 for v in y):
+        y = [v if not math.isfinite(v) or abs(v) <= 1e300 else 0.0 for v in y]
+    canvas = _draw(y, marks)
+    across, down = DOTS[marks]
+    window = canvas.window
+    rows = canvas.height * down
+    for x, value in enumerate(y):
+        if not math.isfinite(value):
+            continue
+        column = min(canvas.columns - 1, int((x - window.start) / (window.stop - window.start) * canvas.columns))
+        dot = round((window.high - value) * ((rows - 1) / (window.high - window.low)))
+        near = {
+            canvas.cells[min(rows - 1, max(0, d)) // down][c // across][0]
+            for d in (dot - 1, dot, dot + 1)
+            for c in (column - 1, column, column + 1)
+            if 0 <= c < canvas.columns
+        }
+        assert near != {" "}, (x, value)
+
+
+def test_one_outlier_among_a_million_is_drawn_at_the_top_and_quickly() -> None:
+    y = np.full(1_000_000, 1.0)
+    y[777_777] = 9.0
+    canvas = Canvas(100, 28, Window(0.0, 999_999.0, 0.0, 9.0), "braille")
+    began = time.perf_counter()
+    canvas.curve(np.arange(1_000_000, dtype=float), y, "series-1")
+    assert time.perf_counter() - began < 2.0
+    assert [at for at, cell in enumerate(canvas.cells[0]) if cell[0] != " "] == [77]
+
+
+def test_a_value_that_is_not_finite_breaks_the_line() -> None:
+    y = np.array([1.0, 1.0, math.nan, 1.0, 1.0])
+    low, high = envelope(np.arange(5.0), y, 0.0, 4.0, 16)
+    assert np.isnan(low[5:11]).all()
+    assert np.isnan(high[5:11]).all()
+    assert np.isfinite(low[:4]).all()
+    assert np.isfinite(low[12:]).all()
+    joined, _ = envelope(np.arange(5.0), np.ones(5), 0.0, 4.0, 16)
+    assert np.isfinite(joined).all()
+
+
+@pytest.mark.parametrize("marks", MARKS)
+def test_edges_of_input(marks: Marks) -> None:
+    for y in ([], [math.nan], [3.0], [3.0, 3.0], [math.inf, -math.inf], [1e308, -1e308], [5e-324, 0.0]):
+        canvas = _draw(y, marks)
+        drawn = any(cell[0] != " " for row in canvas.cells for cell in row)
+        assert drawn == any(math.isfinite(value) for value in y), y
+        assert all(len(row) == canvas.width for row in canvas.cells)
+
+
+def test_zooming_between_two_points_still_shows_the_line_that_joins_them() -> None:
+    low, high = envelope(np.array([0.0, 100.0]), np.array([0.0, 100.0]), 40.0, 60.0, 10)
+    assert np.isfinite(low).all()
+    assert low[0] == pytest.approx(40.0)
+    assert high[-1] == pytest.approx(60.0)
+
+
+def test_braille_bits_are_where_unicode_puts_them() -> None:
+    dots = np.zeros((4, 2), dtype=bool)
+    dots[3, 1] = True
+    assert pack(dots, "braille") == [["⢀"]]
+    assert pack(np.ones((4, 2), dtype=bool), "braille") == [["⣿"]]
+    assert pack(np.array([[True], [False]]), "block") == [["▀"]]
+    assert pack(np.array([[False], [True]]), "ascii") == [["."]]
+
+
+def test_a_column_is_filled_from_its_lowest_to_its_highest() -> None:
+    dots = raster(np.array([0.0]), np.array([1.0]), Window(0, 1, 0.0, 2.0), 2, "block")
+    assert dots[:, 0].tolist() == [False, False, True, True]
+
+
+@settings(deadline=None)
+@given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9), st.integers(1, 12))
+def test_ticks_are_round_and_hold_the_range(a: float, b: float, parts: int) -> None:
+    low, high, ticks = linear_range(min(a, b), max(a, b), parts)
+    slack = 1e-8 * (high - low)
+    assert low <= min(a, b) + slack
+    assert high >= max(a, b) - slack
+    assert ticks == sorted(ticks)
+    assert len(ticks) <= parts + 2
+    assert ticks or parts < 3
+    assert all(label(tick, 2) for tick in ticks)
+
+
+@settings(deadline=None)
+@given(st.floats(1e-12, 1e12), st.floats(1.0, 1e9))
+def test_log_ticks_hold_the_range(low: float, factor: float) -> None:
+    start, stop, ticks = log_range(low, low * factor, 6)
+    assert start <= math.log10(low) + 1e-9
+    assert stop >= math.log10(low * factor) - 1e-9
+    assert start <= ticks[0] <= ticks[-1] <= stop
+
+
+@settings(deadline=None)
+@given(st.integers(1, 10**7), st.one_of(st.none(), st.integers(1, 10**7)))
+def test_the_followed_axis_holds_the_newest_point_and_moves_rarely(newest: int, total: int | None) -> None:
+    end = grown_end(newest, total)
+    assert end >= newest
+    if total is not None and newest <= total:
+        assert end <= total
+    assert len({grown_end(step, None) for step in range(1000, 2000)}) <= 20
