@@ -93,7 +93,7 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """One line of data, written at once so that a reader of the pipe is not kept waiting."""
-        self._data.write(self._shown(text) + "\n")
+        self._data.write(self.shown(text) + "\n")
         self._data.flush()
 
     def raw(self, text: str) -> None:
@@ -109,7 +109,7 @@ class Output:
     def say(self, text: str) -> None:
         """One line of words."""
         try:
-            self._words.write(self._shown(text) + "\n")
+            self._words.write(self.shown(text) + "\n")
             self._words.flush()
         except OSError:
             # Nobody listens to words any more; the data may still be wanted.
@@ -162,7 +162,8 @@ class Output:
         for row in cells:
             self.line(laid_out(row))
 
-    def _shown(self, text: str) -> str:
+    def shown(self, text: str) -> str:
+        """`text` in the signs this output may use."""
         return text.translate(_ASCII) if self.ascii else text
 
     @staticmethod
