@@ -11,7 +11,7 @@ import re
 import stat
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -136,11 +136,13 @@ def save_setting(key: str, value: str | bool) -> None:
     line = f"{key} = {_toml(accepted)}"
     file = settings_file()
     before = file.read_text(encoding="utf-8") if file.exists() else ""
-    after, changed = re.subn(rf"(?m)^[ \t]*{key}[ \t]*=.*$", lambda _: line, before, count=1)
+    table = re.search(r"(?m)^[ \t]*\[", before)
+    head, rest = (before[: table.start()], before[table.start() :]) if table else (before, "")
+    head, changed = re.subn(rf"(?m)^[ \t]*{key}[ \t]*=.*$", lambda _: line, head, count=1)
     if not changed:
-        after = f"{before.rstrip()}\n{line}\n".lstrip()
+        head = f"{head.rstrip()}\n{line}\n".lstrip() + ("\n" if rest else "")
     try:
-        replace_file(file, after)
+        replace_file(file, head + rest)
     except OSError as error:
         raise UnavailableError(
             "CONFIG_NOT_WRITABLE", f"{file} can't be written: {error.strerror}.", "Make the directory writable."
@@ -211,7 +213,7 @@ def _invalid(error: ValidationError) -> UsageError:
     first = error.errors(include_url=False, include_input=False)[0]
     key = str(first["loc"][0]) if first["loc"] else "settings"
     field = Settings.model_fields.get(key)
-    choices = getattr(field.annotation, "__args__", ()) if field else ()
+    choices = get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
     if choices:
         hint = f"Choose one of {', '.join(map(str, choices))}."
     elif field is not None and field.annotation is bool:
