@@ -112,15 +112,25 @@ class ChatTokenizer:
     def stop_ids(self) -> tuple[int, ...]:
         """Ids that end an answer: end of sequence, and what the template writes after an answer."""
         found = {self.eos_id} if self.eos_id is not None else set()
-        if self._template:
-            try:
-                probe = self.encode(Conversation(_PROBE), max_length=None, train_on="answers")
-            except DataError:
-                return tuple(sorted(found))
-            last = [number for number, learnt in zip(probe.ids, probe.trained, strict=True) if learnt][-1]
-            if last in self.control.ids:
-                found.add(last)
+        if self._turn_end is not None:
+            found.add(self._turn_end)
         return tuple(sorted(found))
+
+    @property
+    def closes_answers(self) -> bool:
+        """Whether the template ends an answer with a control token, from which the model learns to stop."""
+        return self._turn_end is not None
+
+    @cached_property
+    def _turn_end(self) -> int | None:
+        if self._template is None:
+            return None
+        try:
+            probe = self.encode(Conversation(_PROBE), max_length=None, train_on="answers")
+        except DataError:
+            return None
+        last = [number for number, learnt in zip(probe.ids, probe.trained, strict=True) if learnt][-1]
+        return last if last in self.control.ids else None
 
     def check(self) -> None:
         """Try the template on a question and an answer.
@@ -171,23 +181,26 @@ class ChatTokenizer:
         self, rows: Iterable[tuple[int, Normalised]], *, max_length: int | None, train_on: TrainOn
     ) -> list[EncodedRow | DataError]:
         """Tokenise (index, row) pairs together, on several cores; a row that can't be used gives its error."""
-        results: list[EncodedRow | DataError] = []
+        results: dict[int, EncodedRow | DataError] = {}
         planned: list[tuple[int, int, _Plan]] = []
-        for index, row in rows:
+        for place, (index, row) in enumerate(rows):
             try:
                 plan = self._plan(row, train_on)
-                results.append(self._cut(self._tokens(plan), plan, max_length, index) if plan.quoted else _PENDING)
+                if plan.quoted:
+                    results[place] = self._cut(self._tokens(plan), plan, max_length, index)
+                else:
+                    planned.append((place, index, plan))
             except DataError as error:
-                results.append(error)
-                continue
-            if not plan.quoted:
-                planned.append((len(results) - 1, index, plan))
+                results[place] = error
         for plain in (False, True):
             group = [entry for entry in planned if entry[2].plain is plain]
             encodings = self._tokenizer.encode_batch([plan.text for _, _, plan in group], add_special_tokens=plain)
             for (place, index, plan), encoding in zip(group, encodings, strict=True):
-                results[place] = self._cut(encoding, plan, max_length, index)
-        return results
+                try:
+                    results[place] = self._cut(encoding, plan, max_length, index)
+                except DataError as error:
+                    results[place] = error
+        return [results[place] for place in range(len(results))]
 
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the turns and the generation prompt, for generating the next answer.
@@ -284,6 +297,3 @@ def _token_range(tokens: Any, span: Span, length: int) -> Span:
 
 def _table(tokens: Encoding | TokenTable) -> TokenTable:
     return tokens if isinstance(tokens, TokenTable) else TokenTable(list(tokens.ids), list(tokens.offsets))
-
-
-_PENDING = DataError("DATA_ROW_PENDING", "The row has not been tokenised yet.")

@@ -14,26 +14,17 @@ from backprop_tui.config import paths
 from backprop_tui.data.chat import ChatTokenizer
 from backprop_tui.data.encoded import EncodedRow
 from backprop_tui.data.fingerprint import describe_source, source_state
-from backprop_tui.data.formats import Conversation, Message, Normalised, read_row
+from backprop_tui.data.formats import Conversation, Normalised, read_row
 from backprop_tui.data.rows import Problem, RowRejected
 from backprop_tui.data.sources import check_source, read_rows
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text
 
-#: on_progress(done, total, unit): bytes while reading (unit "bytes"), rows while tokenising (unit "rows").
-Progress = Callable[[int, int, str], None]
+#: on_progress(done, total) in rows: `total` is None while they are counted, then known while they are tokenised.
+Progress = Callable[[int, int | None], None]
 _BATCH = 512
 _EVERY = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class EvalConversation:
-    """A held-out question: the turns before the last answer, and the answer the file gives."""
-
-    index: int
-    prompt: tuple[Message, ...]
-    reference: str
 
 
 @dataclass(slots=True)
@@ -43,7 +34,8 @@ class TrainingSet:
     Args:
         train: rows to learn from, in file order.
         eval: held-out rows; no row is in both.
-        eval_conversations: the held-out rows that are conversations, for generated samples.
+        eval_conversations: the held-out rows that are conversations, in the order of
+            `eval`, for generated samples.
         dropped: rows left out, by reason.
         cut_rows: rows that lost their end to `max_length`, and `cut_tokens` what they lost.
         formats: rows by the format they are in.
@@ -52,7 +44,7 @@ class TrainingSet:
 
     train: list[EncodedRow]
     eval: list[EncodedRow]
-    eval_conversations: list[EvalConversation]
+    eval_conversations: list[Conversation]
     dropped: dict[str, int]
     cut_rows: int
     cut_tokens: int
@@ -157,12 +149,12 @@ def build(data: DataPart, model_dir: Path, *, seed: int, on_progress: Progress |
         held = set(_order(sorted(chosen), f"{seed}:split")[:count])
     selected = set(chosen)
     dropped: Counter[str] = Counter(scan.dropped)
-    questions: list[EvalConversation] = []
+    questions: dict[int, Conversation] = {}
 
     def noted(rows: Iterable[tuple[int, Normalised]], which: set[int] | None) -> Iterator[tuple[int, Normalised]]:
         for index, row in rows:
             if (which is None or index in which) and isinstance(row, Conversation):
-                questions.append(_question(index, row))
+                questions[index] = row
             yield index, row
 
     rows = noted(_rows(scan, data, selected), held)
@@ -186,11 +178,10 @@ def build(data: DataPart, model_dir: Path, *, seed: int, on_progress: Progress |
             raise DataError(
                 "DATA_CHANGED", f"{safe_text(file.name)} changed while it was read.", "Start again once it is complete."
             )
-    usable = {row.index for row in evaluation}
     return TrainingSet(
         train=train,
         eval=evaluation,
-        eval_conversations=[question for question in questions if question.index in usable],
+        eval_conversations=[questions[row.index] for row in evaluation if row.index in questions],
         dropped=dict(dropped),
         cut_rows=sum(1 for row in train if row.cut),
         cut_tokens=sum(row.cut for row in train),
@@ -222,13 +213,12 @@ def _scan(file: Path, data: DataPart, on_progress: Progress | None) -> _Scan:
     Raises:
         DataError: a damaged line, or no usable row.
     """
-    size = check_source(file)
     name = safe_text(file.name)
     scan = _Scan(file)
     for row in read_rows(file):
         scan.rows += 1
         if on_progress and row.index % _EVERY == 0:
-            on_progress(row.end, size, "bytes")
+            on_progress(row.index, None)
         if row.problem is not None:
             raise row.problem.to_error(name)
         try:
@@ -242,8 +232,6 @@ def _scan(file: Path, data: DataPart, on_progress: Progress | None) -> _Scan:
         scan.kept.append(row.index)
         scan.formats[name_of_format] += 1
         scan.conversations += isinstance(normalised, Conversation)
-    if on_progress:
-        on_progress(size, size, "bytes")
     if not scan.rows:
         raise DataError("DATA_FILE_EMPTY", f"{name} has no rows.", "Choose a file with rows in it.")
     if not scan.kept:
@@ -283,7 +271,7 @@ def _encode(
             first.setdefault(reason, Problem(result.code, result.cause, result.next_step, row=index + 1))
         done += len(batch)
         if on_progress:
-            on_progress(done, total, "rows")
+            on_progress(done, total)
     dropped.update(reasons)
     if not encoded and total:
         raise _no_usable_rows(safe_text(file.name), total, reasons, first)
@@ -314,11 +302,6 @@ def _order(indices: list[int], salt: str) -> list[int]:
         return hashlib.blake2b(f"{salt}:{index}".encode(), digest_size=16).digest()
 
     return sorted(indices, key=key)
-
-
-def _question(index: int, row: Conversation) -> EvalConversation:
-    last = max(place for place, message in enumerate(row.messages) if message.role == "assistant")
-    return EvalConversation(index, row.messages[:last], row.messages[last].content)
 
 
 def _digest(rows: list[EncodedRow]) -> str:

@@ -1,0 +1,60 @@
+"""Lengths of rows, exactly: every length is kept, four bytes each."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import Any
+
+_BUCKETS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class LengthStats:
+    """How long the rows are, before cutting.
+
+    Args:
+        total: sum of all lengths.
+        p50: half of the rows are at most this long. p95: 95 % are. longest: none is longer.
+        histogram: (upper edge, rows) of equally wide ranges; a row belongs to the first range whose edge it doesn't pass.
+    """
+
+    total: int
+    p50: int
+    p95: int
+    longest: int
+    histogram: tuple[tuple[int, int], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready words."""
+        return {
+            "total": self.total,
+            "p50": self.p50,
+            "p95": self.p95,
+            "max": self.longest,
+            "histogram": [list(bucket) for bucket in self.histogram],
+        }
+
+
+def length_stats(lengths: array[int]) -> LengthStats | None:
+    """Statistics of row lengths, None when there are no rows."""
+    if not lengths:
+        return None
+    ordered = sorted(lengths)
+    longest = ordered[-1]
+    width = max(1, -(-longest // _BUCKETS))
+    counts = [0] * max(1, -(-longest // width))
+    for length in ordered:
+        counts[max(0, -(-length // width) - 1)] += 1
+    return LengthStats(
+        total=sum(ordered),
+        p50=_quantile(ordered, 50),
+        p95=_quantile(ordered, 95),
+        longest=longest,
+        histogram=tuple((width * (place + 1), count) for place, count in enumerate(counts)),
+    )
+
+
+def _quantile(ordered: list[int], percent: int) -> int:
+    """The smallest length that at least `percent` % of the rows don't pass (nearest rank)."""
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
