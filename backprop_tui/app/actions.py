@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
 
 #: Where actions live, and the title of each group in the help.
 SCOPES: dict[str, str] = {
@@ -62,6 +67,7 @@ def bindings(actions: Iterable[Action]) -> list[BindingType]:
     return [action.binding for action in actions]
 
 
+@cache
 def registry() -> dict[str, Action]:
     """Every action of every scope by id, in table order."""
     found: dict[str, Action] = {}
@@ -69,6 +75,29 @@ def registry() -> dict[str, Action]:
         for action in import_module(f"backprop_tui.app.keymap.{module}").ACTIONS:
             found[action.id] = action
     return found
+
+
+def active_keys(screen: Screen[Any]) -> dict[str, tuple[Action, list[str], ActiveBinding]]:
+    """Actions that answer on a screen now, in table order: the action, its keys as they are now, and its binding."""
+    keys: dict[str, list[str]] = {}
+    entries: dict[str, ActiveBinding] = {}
+    for key, entry in screen.active_bindings.items():
+        name = entry.binding.id or ""
+        keys.setdefault(name, []).append(key)
+        entries.setdefault(name, entry)
+    found: dict[str, tuple[Action, list[str], ActiveBinding]] = {}
+    for name, action in registry().items():
+        if name in keys and entries[name].enabled:
+            order = action.keys.split(",")
+            now = sorted(keys[name], key=lambda key: order.index(key) if key in order else len(order))
+            found[name] = (action, now, entries[name])
+    return found
+
+
+def key_shown(action: Action, keys: list[str]) -> str:
+    """The key to name for an action: its own writing unless the person gave it another key."""
+    remapped = keys[0] not in action.keys.split(",")
+    return key_words(keys[0]) if remapped or not action.show else action.show
 
 
 _KEY_WORDS = {

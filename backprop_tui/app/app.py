@@ -64,6 +64,9 @@ class BackpropApp(App[None]):
     COMMAND_PALETTE_BINDING = "ctrl+p"
     CSS = """
     * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+    Room { background: $background; color: $foreground; layout: vertical; }
+    Room > #body { height: 1fr; width: 1fr; }
+    Room.-wide Panel { padding: 1; }
     """
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "data": _lazily("data", "DataScreen"),

@@ -9,18 +9,13 @@ from typing import Any
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
-from backprop_tui.app.actions import key_words, registry
+from backprop_tui.app.actions import active_keys, key_shown
 
 
 def commands(app: App[Any], screen: Screen[Any]) -> Iterator[SystemCommand]:
     """One command per active action, in table order."""
-    actions = registry()
-    active = {
-        entry.binding.id: (key, entry) for key, entry in reversed(screen.active_bindings.items()) if entry.enabled
-    }
-    for name, action in actions.items():
-        if name not in active or not action.palette:
-            continue
-        key, entry = active[name]
-        run = partial(app.run_action, entry.binding.action, entry.node)
-        yield SystemCommand(action.title, f"{key_words(key)}  {action.help}", run)
+    offers = getattr(screen, "offers", lambda _: True)
+    for action, keys, entry in active_keys(screen).values():
+        if action.palette and offers(action):
+            run = partial(app.run_action, entry.binding.action, entry.node)
+            yield SystemCommand(action.title, f"{key_shown(action, keys)}  {action.help}", run)

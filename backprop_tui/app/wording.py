@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 UNKNOWN = "–"
 
@@ -64,3 +65,39 @@ def percent(share: float | None) -> str:
         return UNKNOWN
     value = share * 100
     return f"{value:.1f} %" if 0 < value < 10 else f"{value:.0f} %"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """`0.913`, `1.84e-4`, `12.4`: as many digits as tell something; `NaN` says so."""
+    if value is None:
+        return UNKNOWN
+    if not math.isfinite(value):
+        return loss(value)
+    if value and not 1e-3 <= abs(value) < 1e6:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """`8 s`, `37m`, `2h05`, `3d 4h`."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}m" if whole >= 600 else f"{whole // 60}m{whole % 60:02d}"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}"
+    return f"{whole // 86400}d {whole % 86400 // 3600}h"
+
+
+def clock(wall: float | None, seconds: bool = False) -> str:
+    """Local time of day of an instant, `16:42` or `16:42:07`."""
+    if wall is None:
+        return UNKNOWN
+    try:
+        return time.strftime("%H:%M:%S" if seconds else "%H:%M", time.localtime(wall))
+    except (OverflowError, ValueError, OSError):
+        return UNKNOWN

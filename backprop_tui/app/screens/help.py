@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from backprop_tui.app.actions import SCOPES, key_words, registry
+from backprop_tui.app.actions import SCOPES, active_keys, key_words
 
 
 class HelpScreen(ModalScreen[None]):
@@ -44,19 +44,15 @@ class HelpScreen(ModalScreen[None]):
 
     def _sheet(self) -> Text:
         below: list[Screen[Any]] = [screen for screen in self.app.screen_stack if screen is not self]
-        active: dict[str, list[str]] = {}
-        if below:
-            for key, entry in below[-1].active_bindings.items():
-                active.setdefault(entry.binding.id or "", []).append(key)
+        active = active_keys(below[-1]) if below else {}
         sheet = Text()
         for scope, title in SCOPES.items():
-            actions = [action for name, action in registry().items() if action.scope == scope and name in active]
-            if not actions:
+            group = [(action, keys) for action, keys, _ in active.values() if action.scope == scope]
+            if not group:
                 continue
             sheet.append(f"{title}\n" if not sheet.plain else f"\n{title}\n", "bold")
-            for action in actions:
-                keys = " ".join(key_words(key) for key in active[action.id][:3])
-                sheet.append(f"  {keys:<12}", "bold")
+            for action, keys in group:
+                sheet.append(f"  {' '.join(key_words(key) for key in keys[:3]):<12}", "bold")
                 sheet.append(f"{action.title:<24}")
                 sheet.append(f"{action.help}\n", "dim")
         return sheet

@@ -12,7 +12,7 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widget import Widget
 
-from backprop_tui.app.actions import bindings
+from backprop_tui.app.actions import Action, bindings
 from backprop_tui.app.keymap import shell
 from backprop_tui.app.widgets.footer import Footer, Severity
 from backprop_tui.app.widgets.header import Header
@@ -33,10 +33,6 @@ class Room(Screen[Any]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-std"), (110, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-low"), (24, "-mid"), (36, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = ""
-    CSS = """
-    Room { background: $background; color: $foreground; layout: vertical; }
-    Room > #body { height: 1fr; width: 1fr; }
-    """
 
     def compose(self) -> ComposeResult:
         """Header, body, footer."""
@@ -72,9 +68,29 @@ class Room(Screen[Any]):
         """Whether only one panel fits."""
         return self.has_class("-narrow")
 
+    def wants(self, panel: Panel) -> bool:
+        """Whether a panel has a place on the screen now. Override to leave some out; call `settle` when it changes."""
+        return True
+
+    def offers(self, action: Action) -> bool:
+        """Whether footer and palette should name an action now; its key still answers, by saying why not."""
+        return True
+
     def panels(self) -> list[Panel]:
-        """Panels that can take the focus, in order. Override to leave some out."""
-        return [panel for panel in self.query(Panel) if _first_focusable(panel) is not None]
+        """Panels that are wanted and can take the focus, in order."""
+        return [panel for panel in self.query(Panel) if self.wants(panel) and _first_focusable(panel) is not None]
+
+    def settle(self) -> None:
+        """Show what is wanted; the focus never stays in a panel that went."""
+        here = self.current_panel()
+        self._place_panels(here)
+        if (
+            here is not None
+            and self.focused is not None
+            and not self.focused.is_on_screen
+            and not here.has_focus_within
+        ):
+            self.show_panel(here)
 
     def current_panel(self) -> Panel | None:
         """The panel with the focus, else the one shown, else the first."""
@@ -86,7 +102,7 @@ class Room(Screen[Any]):
 
     def show_panel(self, panel: Panel) -> None:
         """Focus a panel, bringing it up when panels go one by one."""
-        self._arrange(panel)
+        self._place_panels(panel)
         target = _first_focusable(panel)
         if target is not None:
             target.focus()
@@ -112,7 +128,7 @@ class Room(Screen[Any]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Another width may show panels one by one, or together again."""
-        self._arrange(self.current_panel())
+        self._place_panels(self.current_panel())
 
     def on_header_chosen(self, message: Header.Chosen) -> None:
         """A click on a tab."""
@@ -127,11 +143,11 @@ class Room(Screen[Any]):
         if panels and here is not None:
             self.show_panel(panels[(panels.index(here) + by) % len(panels)] if here in panels else panels[0])
 
-    def _arrange(self, shown: Panel | None) -> None:
+    def _place_panels(self, shown: Panel | None) -> None:
         panels = list(self.query(Panel))
         ring = self.panels() if self.narrow else []
         for panel in panels:
-            panel.display = not self.narrow or panel is shown or shown is None
+            panel.display = self.wants(panel) and (not self.narrow or panel is shown or shown is None)
             place = f"{ring.index(panel) + 1}/{len(ring)}" if panel in ring and len(ring) > 1 else ""
             panel.label(place=place)
         for holder in {holder for panel in panels for holder in _holders(panel)}:

@@ -1,27 +1,356 @@
-"""Run: one run, live or past."""
+"""Run: one run, live or past. It folds the run's events into a `RunModel` and shows it at the pace the terminal allows."""
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.timer import Timer
 
-from backprop_tui.app.actions import bindings
+from backprop_tui.app.actions import Action, bindings
+from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.keymap import run as keymap
+from backprop_tui.app.run_model import RunModel
 from backprop_tui.app.screens.room import Room
-from backprop_tui.store.layout import RunDir
+from backprop_tui.app.widgets.chart import Chart
+from backprop_tui.app.widgets.figures import Figures
+from backprop_tui.app.widgets.footer import Footer
+from backprop_tui.app.widgets.log import LogView
+from backprop_tui.app.widgets.machine import Machine
+from backprop_tui.app.widgets.notice import Notice
+from backprop_tui.app.widgets.panel import Panel
+from backprop_tui.app.widgets.progress import ProgressLine
+from backprop_tui.app.widgets.samples import Samples
+from backprop_tui.protocol.commands import ACCEPTED_IN, Command, CommandName, ReplyStatus, check_learning_rate
+from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.protocol.states import RunState
+from backprop_tui.store import locks
+from backprop_tui.store.layout import RunDir, list_runs
+
+#: Footer and palette name these only in the states that accept the command.
+_COMMANDS = {
+    "run.save": CommandName.CHECKPOINT,
+    "run.evaluate": CommandName.EVALUATE,
+    "run.stop": CommandName.ABORT,
+    "run.rate": CommandName.SET,
+}
+_TAKEN = {
+    CommandName.PAUSE: "Pausing at the end of this step.",
+    CommandName.RESUME: "Going on.",
+    CommandName.CHECKPOINT: "Saving at the end of this step.",
+    CommandName.EVALUATE: "Evaluating at the end of this step.",
+    CommandName.STOP: "Saving, then stopping.",
+    CommandName.ABORT: "Stopping without saving.",
+    CommandName.SET: "The learning rate changes at the next step.",
+}
 
 
 class RunScreen(Room):
-    """One run: progress, loss, machine, log."""
+    """One run: progress, loss, machine, figures, log, samples."""
 
     ROOM = "run"
+    CSS_PATH = "run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings(action for action in keymap.ACTIONS if action.scope == "run")
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.model: RunModel | None = None
+        self._run: RunDir | None = None
+        self._pending: Timer | None = None
+        self._shown_at = self._log_at = 0.0
+        self._samples = False
+        self._zoomed: Panel | None = None
+        self._was: RunState | None = None
+
     def compose_body(self) -> ComposeResult:
-        """The panels."""
-        yield from ()
+        """Progress, notice, panels."""
+        yield ProgressLine()
+        yield Notice()
+        with Container(id="main"):
+            yield Panel("loss", Chart(), id="chart-panel")
+            with Container(id="side"):
+                yield Panel("machine", Machine(), id="machine-panel")
+                yield Panel("now", Figures(), id="now-panel")
+        yield Figures(one_line=True, id="brief")
+        yield Panel("log", LogView(), id="log-panel")
+        yield Panel("samples", Samples(), id="samples-panel")
+
+    # -- which run ----------------------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Open the run asked for, else the newest."""
+        if self._run is None:
+            newest = list_runs()[:1]
+            self._run = self.backprop.run_dir or (newest[0] if newest else None)
+        self.settle()
+        if self._run is None:
+            self.query_one(Notice).show(None)
+        else:
+            self._start(self._run)
+
+    def on_screen_resume(self) -> None:
+        """What happened meanwhile; somebody else may have resumed the run."""
+        if self._run is not None and self.model is not None:
+            if not self.model.held and locks.is_held(self._run.lock_file):
+                self._start(self._run)
+            self._show()
 
     def open(self, run: RunDir) -> None:
-        """Show another run."""
+        """Show another run, or the same one anew after it was resumed."""
+        self._run = run
+        if self.is_mounted:
+            self._start(run)
+
+    def _start(self, run: RunDir) -> None:
+        self.backprop.run_dir = run
+        self.model = RunModel(held=locks.is_held(run.lock_file))
+        self._was = None
+        self._samples = False
+        chart = self.query_one(Chart).model
+        chart.store, chart.metric, chart.total_steps, chart.live = self.model.series, "loss", None, self.model.held
+        chart.fit()
+        self.settle()
+        self._follow(run, self.model)
+
+    @work(exclusive=True, group="run-events", exit_on_error=False)
+    async def _follow(self, run: RunDir, model: RunModel) -> None:
+        from backprop_tui.launch.session import RunSession
+
+        self._show()
+        async with RunSession(run) as session:
+            async for batch in session.events():
+                model.apply(batch)
+                self._schedule()
+        model.held = False
+        self._log_at = 0.0
+        self._show()
+
+    # -- pace ---------------------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        """Show soon, at most as often as the profile says; no timer runs while nothing happens."""
+        if self._pending is None:
+            wait = self._shown_at + 1.0 / self.backprop.terminal.profile.hz - time.monotonic()
+            self._pending = self.set_timer(max(0.01, wait), self._show)
+
+    def _show(self) -> None:
+        """Compare everything with the model and send what differs."""
+        if self._pending is not None:
+            self._pending.stop()
+            self._pending = None
+        model = self.model
+        if model is None or not self.is_mounted or self not in self.app.screen_stack:
+            return
+        now = self._shown_at = time.monotonic()
+        state = model.state
+        title = model.name or (self._run.short_id if self._run else "")
+        self.backprop.show_run_state(title, state)
+        if state is not self._was:
+            finished = self._was is not None and self._was.live and state is RunState.COMPLETED
+            self._was = state
+            self.query_one(Notice).show(model)
+            self.query_one(Footer).repaint()
+            if finished and model.samples and not self._samples:
+                self.action_samples()
+        self.query_one(Notice).show(model)
+        self.query_one(ProgressLine).show(model)
+        chart = self.query_one(Chart)
+        chart.model.live, chart.model.total_steps = state.live, model.view.total_steps
+        chart.model.empty = _waiting_words(model)
+        chart.show()
+        self.query_one(Machine).show(model)
+        for figures in self.query(Figures):
+            figures.show(model)
+        self.query_one(Samples).show(model)
+        due = self._log_at + self.backprop.terminal.profile.log_s
+        if now >= due or not state.live:
+            self._log_at = now
+            self.query_one(LogView).show(model)
+        elif self._pending is None:
+            self._pending = self.set_timer(due - now, self._show)
+
+    # -- what is on the screen ----------------------------------------------------------------------------------------
+
+    def wants(self, panel: Panel) -> bool:
+        """One panel alone when zoomed; samples take the log's place; low screens give up the chart first."""
+        if self._zoomed is not None and not self.narrow:
+            return panel is self._zoomed
+        if panel.id == "samples-panel":
+            return self._samples
+        if panel.id == "log-panel":
+            return not self._samples or self.narrow
+        if panel.id == "now-panel":
+            return not self.has_class("-std")
+        if panel.id == "machine-panel" and self._samples and self.has_class("-std") and not self.has_class("-tall"):
+            return False
+        if panel.id in ("chart-panel", "machine-panel") and not self.narrow:
+            return not self.has_class("-short")
+        return True
+
+    def _place_panels(self, shown: Panel | None) -> None:
+        super()._place_panels(shown)
+        self.set_class(self._zoomed is not None and not self.narrow, "-zoom")
+        self.set_class(self.has_class("-short"), "-alone")
+
+    def offers(self, action: Action) -> bool:
+        """Only what the run's state accepts."""
+        state = self.model.state if self.model else None
+        if action.id == "run.resume":
+            return state is not None and not state.live and state is not RunState.COMPLETED
+        if action.id == "run.pause":
+            return state in (RunState.RUNNING, RunState.PAUSED, RunState.STARTING)
+        wanted = _COMMANDS.get(action.id)
+        return wanted is None or (state is not None and state in ACCEPTED_IN[wanted])
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def action_pause(self) -> None:
+        """Pause, or go on."""
+        paused = self.model is not None and self.model.state is RunState.PAUSED
+        self._ask(Command(CommandName.RESUME if paused else CommandName.PAUSE))
+
+    def action_save(self) -> None:
+        """A checkpoint at the end of the step."""
+        self._ask(Command(CommandName.CHECKPOINT))
+
+    def action_evaluate(self) -> None:
+        """An evaluation at the end of the step."""
+        self._ask(Command(CommandName.EVALUATE))
+
+    def action_stop(self) -> None:
+        """Ask how to stop."""
+        if self.model is None or not self.model.state.live:
+            self.say("This run is not running; there is nothing to stop.")
+            return
+        from backprop_tui.app.widgets.modal import Choice, ConfirmModal
+
+        view = self.model.view
+        lost = f"since step {max(view.checkpoints):,}" if view.checkpoints else "so far"
+        body = Content(
+            f"Training of {self.model.name or 'this run'} is at step {view.step:,}.\n"
+            f"Save and stop keeps everything; r resumes from there.\nStop now loses what was learnt {lost}."
+        )
+        choices = (Choice("stop", "Save and stop", "s"), Choice("abort", "Stop now, without saving", "a", danger=True))
+        self.app.push_screen(ConfirmModal(Content("stop training"), body, choices, cancel="Go on training"), self._stop)
+
+    def _stop(self, answer: str | None) -> None:
+        if answer is not None:
+            self._ask(Command(CommandName.STOP if answer == "stop" else CommandName.ABORT))
+
+    def action_learning_rate(self) -> None:
+        """Ask for another learning rate."""
+        if self.model is None or self.model.state not in ACCEPTED_IN[CommandName.SET]:
+            self.say("The learning rate can be changed while a run is running or paused.")
+            return
+        from backprop_tui.app import wording
+        from backprop_tui.app.widgets.modal import PromptModal
+
+        now = wording.significant(self.model.view.lr)
+        body = Content(f"It is {now} now. The schedule goes on from the new value at the next step.")
+        prompt = PromptModal(Content("learning rate"), body, placeholder="1e-4", check=_rate_problem)
+        self.app.push_screen(prompt, self._set_rate)
+
+    def _set_rate(self, text: str | None) -> None:
+        if text:
+            self._ask(Command(CommandName.SET, {"learning_rate": check_learning_rate(text)}))
+
+    @work(group="run-command", exit_on_error=False)
+    async def _ask(self, command: Command) -> None:
+        """Send a command and say the answer; what it did shows up in the log."""
+        run = self._run
+        if run is None or self.model is None or not self.model.held:
+            self.say("This run is not running." if run is not None else "No run is open.")
+            return
+        import asyncio
+
+        from backprop_tui.launch.client import send_command
+
+        try:
+            reply = await asyncio.to_thread(send_command, run, command, 5.0)
+        except BackpropError as error:
+            self.backprop.say(str(error), "bad")
+            return
+        if reply.status is ReplyStatus.REFUSED:
+            self.backprop.say(f"{reply.cause} {reply.next_step}".strip(), "warn")
+        else:
+            self.say(_TAKEN[command.name])
+
+    def action_resume_run(self) -> None:
+        """Go on from the newest checkpoint."""
+        run = self._run
+        if run is None or self.model is None:
+            self.say("No run is open.")
+            return
+        if self.model.state.live:
+            self.say("This run is still running.")
+            return
+
+        def start(_: Cancelled) -> RunDir:
+            from backprop_tui.launch.start import resume_run
+
+            return resume_run(run)
+
+        self.say("Resuming…")
+        in_thread(self, start, self.open, lambda error: self.backprop.say(str(error), "bad"), group="run-resume")
+
+    # -- view ---------------------------------------------------------------------------------------------------------
+
+    def action_metric(self) -> None:
+        """Choose what the chart shows."""
+        names = self.model.series.names() if self.model else []
+        if not names:
+            self.say("Nothing has been recorded yet.")
+            return
+        from backprop_tui.app.widgets.modal import Choice, ConfirmModal
+
+        chart = self.query_one(Chart)
+        choices = tuple(Choice(name, name.replace("_", " ")) for name in names)
+        picker = ConfirmModal(Content("metric"), Content("What the chart shows."), choices, chart.model.metric)
+        self.app.push_screen(picker, self._choose_metric)
+
+    def _choose_metric(self, name: str | None) -> None:
+        if name is not None:
+            chart = self.query_one(Chart)
+            chart.model.metric = name
+            chart.show()
+
+    def action_samples(self) -> None:
+        """Answers in the log's place, or the log again."""
+        self._samples = not self._samples
+        here = "#samples-panel" if self._samples else "#log-panel"
+        self._place_panels(self.current_panel())
+        self.show_panel(self.query_one(here, Panel))
+
+    def action_zoom_panel(self) -> None:
+        """The focused panel alone, or all again."""
+        self._zoomed = None if self._zoomed is not None else self.current_panel()
+        self._place_panels(self.current_panel())
+
+    def action_follow(self) -> None:
+        """Chart and log show the newest."""
+        chart, log = self.query_one(Chart), self.query_one(LogView)
+        if isinstance(self.focused, LogView) and log.follow:
+            log.set_follow(False)
+            return
+        chart.model.follow = True
+        chart.show()
+        log.set_follow(True)
+
+
+def _waiting_words(model: RunModel) -> str:
+    if not model.state.live:
+        return "This run recorded no steps."
+    return "The curve begins with the first step."
+
+
+def _rate_problem(text: str) -> str | None:
+    try:
+        check_learning_rate(text)
+    except BackpropError as error:
+        return f"{error.cause} {error.next_step}"
+    return None

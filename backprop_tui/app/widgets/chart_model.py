@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 XAxis = Literal["step", "tokens", "time"]
 X_AXES: tuple[XAxis, ...] = ("step", "tokens", "time")
-WEIGHTS = (0.9, 0.97, 0.0, 0.6)
+WEIGHTS = (0.0, 0.6, 0.9, 0.97)
+#: Steps from which a run is smoothed more.
+_LONG_RUN = 300
 #: Metric drawn as points over another one.
 _OVERLAY = {"loss": "eval_loss"}
 #: Metrics measured now and then: points joined by a line, never smoothed.
@@ -40,7 +42,7 @@ class ChartModel:
     metric: str = "loss"
     axis: XAxis = "step"
     log_y: bool = False
-    weight: float = WEIGHTS[0]
+    chosen_weight: float | None = None
     follow: bool = True
     live: bool = False
     total_steps: int | None = None
@@ -84,8 +86,7 @@ class ChartModel:
 
     def next_weight(self) -> None:
         """The next smoothing."""
-        at = WEIGHTS.index(self.weight) if self.weight in WEIGHTS else -1
-        self.weight = WEIGHTS[(at + 1) % len(WEIGHTS)]
+        self.chosen_weight = WEIGHTS[(WEIGHTS.index(self.weight) + 1) % len(WEIGHTS)]
 
     def view(self) -> tuple[float, float]:
         """Start and end of the x axis in view."""
@@ -98,6 +99,14 @@ class ChartModel:
             stop = max(self.span, math.ceil(self._newest() / stride) * stride) if self.live else end
             return stop - self.span, stop
         return self.start, self.start + self.span
+
+    @property
+    def weight(self) -> float:
+        """Smoothing: the person's choice, else little on short runs, where an average lags visibly."""
+        if self.chosen_weight is not None:
+            return self.chosen_weight
+        length = self.total_steps or (self._newest_step() if self.store else 0)
+        return 0.9 if length >= _LONG_RUN else 0.6
 
     @property
     def smoothed(self) -> bool:
@@ -132,12 +141,13 @@ class ChartModel:
 
     def paint(self, width: int, height: int, glyphs: Glyphs) -> list[Line]:
         """The plot with its axes as `height` lines."""
-        steps, raw = self._curve(self.metric)
-        if width < _LEAST_WIDTH or height < _LEAST_HEIGHT or self.store is None or not len(steps):
+        # Asked before any array is touched: an empty chart must not cost the first paint an import of numpy.
+        if width < _LEAST_WIDTH or height < _LEAST_HEIGHT or self.store is None or not self._known:
             message: Line = ((f" {self.empty or 'Nothing recorded yet.'}", "muted"),)
             return [fit((), width)] * (height // 2) + [message]
         import numpy as np
 
+        steps, raw = self._curve(self.metric)
         x = self._x_of(steps)
         start, stop = self.view()
         with np.errstate(all="ignore"):
@@ -148,7 +158,7 @@ class ChartModel:
         over_x = self._x_of(over_steps)
         over = [math.log10(v) if v > 0 else math.nan for v in over_raw] if self.log_y else list(over_raw)
 
-        low, high, ticks = self._y_range(x, y, over_x, over, start, stop, max(2, (height - 2) // 4))
+        low, high, ticks = self._y_range(x, y, over_x, over, start, stop, max(2, (height - 2) // 3))
         labels = self._y_labels(ticks)
         gutter = max(len(text) for text in labels) + 2
         plot = Canvas(max(1, width - gutter - 1), height - 2, Window(start, stop, low, high), glyphs.marks)
@@ -204,7 +214,18 @@ class ChartModel:
             return steps.astype(float)
         return np.maximum.accumulate(np.interp(steps, known, units))
 
+    @property
+    def _known(self) -> bool:
+        return self.store is not None and self.metric in self.store.names()
+
+    def _newest_step(self) -> int:
+        if self.store is None or "loss" not in self.store.names():
+            return 0
+        return int(self.store.get("loss")[0][-1])
+
     def _newest(self) -> float:
+        if self.store is None or not self.store.names():
+            return 0.0
         steps, _ = self._curve(self.metric)
         every, _ = self._curve("loss")
         ends = [self._x_of(known[-1:])[-1] for known in (steps, every) if len(known)]

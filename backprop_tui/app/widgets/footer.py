@@ -7,7 +7,7 @@ from typing import Literal
 
 from textual import events
 
-from backprop_tui.app.actions import Action, key_words, registry
+from backprop_tui.app.actions import Action, active_keys, key_shown
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.widgets.painted import Line, Painted, Piece, ellipsis, width_of
 
@@ -68,15 +68,12 @@ class Footer(Painted):
 
     def _hints(self) -> list[tuple[Action, str]]:
         """Active actions that have a hint, with the key that calls them now, in table order."""
-        actions = registry()
-        found: dict[str, tuple[Action, str]] = {}
-        for key, active in self.screen.active_bindings.items():
-            action = actions.get(active.binding.id or "")
-            if action is None or not action.hint or not active.enabled or action.id in found:
-                continue
-            remapped = key not in action.keys.split(",")
-            found[action.id] = (action, key_words(key) if remapped or not action.show else action.show)
-        return [found[name] for name in actions if name in found]
+        offers = getattr(self.screen, "offers", lambda _: True)
+        return [
+            (action, key_shown(action, keys))
+            for action, keys, _ in active_keys(self.screen).values()
+            if action.hint and offers(action)
+        ]
 
 
 def _pieces(hints: Sequence[tuple[Action, str]], before: str, roomy: bool) -> list[Piece]:

@@ -25,8 +25,6 @@ class Panel(Inked):
 
     DEFAULT_CSS = """
     Panel { layout: vertical; padding: 1 0 0 0; height: 1fr; }
-    .-wide Panel { padding: 1 2; }
-    .-narrow Panel { height: 1fr; }
     """
 
     def __init__(
@@ -54,7 +52,7 @@ class Panel(Inked):
         foot: str | Iterable[Piece] | None = None, place: str | None = None,
     ) -> None:  # fmt: skip
         """Change the words of the frame; only what differs is sent. `place` is `2/4` when panels are shown one by one."""
-        old = self._top(self.size.width), self._bottom(self.size.width)
+        old = self._top(self.outer_size.width), self._bottom(self.outer_size.width)
         if title is not None:
             self._title = title
         if facts is not None:
@@ -63,7 +61,7 @@ class Panel(Inked):
             self._foot = _pieces(foot)
         if place is not None:
             self._place = place
-        width, height = self.size
+        width, height = self.outer_size
         if not self.is_mounted or not width:
             return
         new = self._top(width), self._bottom(width)
@@ -84,7 +82,7 @@ class Panel(Inked):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The frame; children are drawn over its inside."""
-        width, height = self.size
+        width, height = self.outer_size
         signs = glyphs_of(self)
         edge = "focus" if self.has_focus_within else "frame"
         strips: list[Strip] = []
@@ -139,7 +137,7 @@ class Panel(Inked):
         self.call_later(self._refresh_frame)
 
     def _refresh_frame(self) -> None:
-        width, height = self.size
+        width, height = self.outer_size
         if self.framed:
             sides = [Region(0, 0, 1, height), Region(width - 1, 0, 1, height), Region(0, height - 1, width, 1)]
             self.refresh(Region(0, 0, width, 1), *sides)

@@ -1,0 +1,191 @@
+"""Events as lines of the log: what happened, in one sentence each. Pure; foreign text is made harmless here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from backprop_tui.app import wording
+from backprop_tui.protocol import events as ev
+from backprop_tui.protocol.codec import number
+from backprop_tui.protocol.events import Event
+from backprop_tui.protocol.text import safe_text
+
+#: Least seconds of the run's own clock between two lines about ordinary steps.
+STEP_EVERY_S = 5.0
+_LEVELS = frozenset({"debug", "info", "warn", "error"})
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line: seconds since the Unix epoch, level, harmless text."""
+
+    wall: float
+    level: str
+    text: str
+
+
+class Narrator:
+    """Turns events into lines; ordinary steps at most every few seconds, what matters always."""
+
+    def __init__(self) -> None:
+        self._step_said = float("-inf")
+
+    def lines(self, event: Event) -> list[LogLine]:
+        """The lines of one event, usually none or one."""
+        if event.kind == ev.STEP:
+            return self._step(event)
+        tell = _TELLERS.get(event.kind)
+        if tell is None:
+            return []
+        told = tell(event.data)
+        return [LogLine(event.wall, *told)] if told is not None else []
+
+    def _step(self, event: Event) -> list[LogLine]:
+        data = event.data
+        loss = number(data.get("loss"))
+        odd = loss is not None and loss - loss != 0
+        if not odd and 0 <= event.wall - self._step_said < STEP_EVERY_S:
+            return []
+        self._step_said = event.wall
+        speed = number(data.get("tokens_per_s"))
+        text = (
+            f"step={_count(data.get('step'))} loss={wording.loss(loss)} grad={_figure(data.get('grad_norm'))} "
+            f"lr={_figure(data.get('lr'))} tok/s={wording.UNKNOWN if speed is None else f'{speed:,.0f}'}"
+        )
+        return [LogLine(event.wall, "warn" if odd else "info", text)]
+
+
+_Told = tuple[str, str]
+
+
+def _count(value: Any) -> str:
+    known = number(value)
+    return wording.UNKNOWN if known is None or known - known != 0 else f"{int(known):,}"
+
+
+def _figure(value: Any) -> str:
+    return wording.significant(number(value))
+
+
+def _seconds(value: Any) -> str:
+    known = number(value)
+    return wording.UNKNOWN if known is None else (f"{known:.1f} s" if known < 60 else wording.duration(known))
+
+
+def _run(data: dict[str, Any]) -> _Told:
+    return "info", f"run {safe_text(data.get('run', ''), limit=80)} on {safe_text(data.get('host', ''), limit=80)}"
+
+
+def _attempt(data: dict[str, Any]) -> _Told:
+    step = data.get("resume_step")
+    start = "from the start" if step is None else f"from step {_count(step)}"
+    return "info", f"attempt {_count(data.get('attempt'))} begins {start}"
+
+
+def _state(data: dict[str, Any]) -> _Told:
+    reason = safe_text(data.get("reason", ""), limit=300)
+    return "info", f"{safe_text(data.get('state', ''), limit=40)}{': ' if reason else ''}{reason}"
+
+
+def _phase(data: dict[str, Any]) -> _Told | None:
+    name = safe_text(data.get("phase", ""), limit=40)
+    if name not in ("load", "tokenise"):
+        return None
+    detail = safe_text(data.get("detail", ""), limit=300)
+    if data.get("status") == "start":
+        return "info", f"{name} {detail}".rstrip()
+    if data.get("status") == "end":
+        return "info", f"{name} done in {_seconds(data.get('seconds'))}  {detail}".rstrip()
+    return None
+
+
+def _plan(data: dict[str, Any]) -> _Told:
+    return "info", (
+        f"plan: {_count(data.get('total_steps'))} steps of {_count(data.get('effective_batch'))} rows, "
+        f"{_count(data.get('train_rows'))} rows to train, {_count(data.get('eval_rows'))} held out, "
+        f"{_count(data.get('dropped_rows'))} dropped, {_count(data.get('truncated_rows'))} cut, "
+        f"{_count(data.get('trainable_parameters'))} of {_count(data.get('parameters'))} parameters, "
+        f"{safe_text(data.get('device', ''), limit=40)} {safe_text(data.get('dtype', ''), limit=40)}"
+    )
+
+
+def _eval(data: dict[str, Any]) -> _Told:
+    best = " (best)" if data.get("best") else ""
+    match = number(data.get("exact_match"))
+    exact = "" if match is None else f"  exact={match:.2f}"
+    return "info", (
+        f"eval step={_count(data.get('step'))} loss={wording.loss(number(data.get('loss')))}{best}  "
+        f"ppl={_figure(data.get('perplexity'))}{exact}  n={_count(data.get('rows'))}  took {_seconds(data.get('seconds'))}"
+    )
+
+
+def _checkpoint(data: dict[str, Any]) -> _Told:
+    place = safe_text(data.get("path", ""), limit=200)
+    size = wording.size(number(data.get("bytes")))
+    return "info", f"checkpoint saved  {place}  {size} in {_seconds(data.get('seconds'))}"
+
+
+def _removed(data: dict[str, Any]) -> _Told:
+    return "debug", f"checkpoint of step {_count(data.get('step'))} removed"
+
+
+def _log(data: dict[str, Any]) -> _Told:
+    level = str(data.get("level", "info"))
+    source = safe_text(data.get("source", ""), limit=60)
+    message = safe_text(data.get("message", ""), limit=2000)
+    return level if level in _LEVELS else "info", f"{source}: {message}" if source not in ("", "host") else message
+
+
+def _fault(data: dict[str, Any]) -> _Told:
+    words = f"{data.get('code', '')}: {data.get('cause', '')} {data.get('next', '')}"
+    return "error", safe_text(words.strip(), limit=2000)
+
+
+def _command(data: dict[str, Any]) -> _Told:
+    return "info", f"asked: {safe_text(data.get('name', ''), limit=40)}{_rate_in(data)}"
+
+
+def _command_done(data: dict[str, Any]) -> _Told:
+    name, detail = safe_text(data.get("name", ""), limit=40), safe_text(data.get("detail", ""), limit=300)
+    if data.get("ok"):
+        return "info", f"{name} done{': ' if detail else ''}{detail}"
+    return "warn", f"{name} could not be done{': ' if detail else ''}{detail}"
+
+
+def _repair(data: dict[str, Any]) -> _Told:
+    return "warn", f"journal repaired: {safe_text(data.get('reason', ''), limit=200)}"
+
+
+def _end(data: dict[str, Any]) -> _Told:
+    outcome = safe_text(data.get("outcome", ""), limit=40)
+    reason = safe_text(data.get("reason", ""), limit=500)
+    kept = data.get("checkpoint")
+    text = f"{outcome} at step {_count(data.get('step'))}{': ' if reason else ''}{reason}"
+    level = "error" if outcome == "failed" else "info"
+    return level, f"{text}  result in {safe_text(kept, limit=200)}" if kept else text
+
+
+def _rate_in(data: dict[str, Any]) -> str:
+    args = data.get("args")
+    rate = number(args.get("learning_rate")) if isinstance(args, dict) else None
+    return "" if rate is None else f" learning rate {wording.significant(rate)}"
+
+
+_TELLERS: dict[str, Callable[[dict[str, Any]], _Told | None]] = {
+    ev.RUN: _run,
+    ev.ATTEMPT: _attempt,
+    ev.STATE: _state,
+    ev.PHASE: _phase,
+    ev.PLAN: _plan,
+    ev.EVAL: _eval,
+    ev.CHECKPOINT: _checkpoint,
+    ev.CHECKPOINT_REMOVED: _removed,
+    ev.LOG: _log,
+    ev.FAULT: _fault,
+    ev.COMMAND: _command,
+    ev.COMMAND_DONE: _command_done,
+    ev.REPAIR: _repair,
+    ev.END: _end,
+}

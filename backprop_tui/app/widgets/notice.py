@@ -1,0 +1,77 @@
+"""One sentence about a run that is not simply running: paused, ended, failed, gone; with the next key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backprop_tui.app import wording
+from backprop_tui.app.context import glyphs_of
+from backprop_tui.app.run_model import RunModel
+from backprop_tui.app.widgets.painted import Line, Painted, ellipsis
+from backprop_tui.protocol.states import RunState
+from backprop_tui.protocol.text import safe_text
+
+
+class Notice(Painted):
+    """Up to two lines; absent while there is nothing to say."""
+
+    DEFAULT_CSS = "Notice { height: auto; background: $surface; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words: list[tuple[str, str]] = []
+        self.display = False
+
+    def show(self, model: RunModel | None) -> None:
+        """Bring it up to date; None is no run at all."""
+        words = notice_words(model, glyphs_of(self).marks == "ascii")
+        if words == self._words:
+            return
+        lines = len(self._words) != len(words)
+        self._words = words
+        self.display = bool(words)
+        if lines:
+            self.styles.height = max(1, len(words))
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> Sequence[Line]:
+        """The sentences."""
+        mark = glyphs_of(self).ellipsis
+        return [((" ", "text"), (ellipsis(text, width - 2, mark), role)) for text, role in self._words]
+
+
+def notice_words(model: RunModel | None, ascii: bool) -> list[tuple[str, str]]:
+    """Sentences and their roles."""
+    if model is None:
+        return [("No run yet. Pick data with 1, then press g in Tune.", "text")]
+    view, state = model.view, model.state
+    sign = state.ascii_glyph if ascii else state.glyph
+    at = f"step {view.step:,}"
+    reason = safe_text(view.reason, limit=300)
+    saved = None if not view.checkpoints else max(view.checkpoints)
+    again = "r starts it again from step 0." if saved is None else f"r resumes from step {saved:,}."
+    if state is RunState.PAUSED:
+        return [(f"{sign} Paused at {at}. p goes on, x stops.", "warn")]
+    if state is RunState.STOPPING:
+        return [(f"{sign} Stopping after {at}. {reason}".rstrip(), "warn")]
+    if state is RunState.COMPLETED:
+        where = f" The result is in {safe_text(view.result, limit=200)}." if view.result else ""
+        samples = " b shows answers before and after." if model.samples else ""
+        loss = f" Loss {wording.loss(view.loss)}." if view.loss is not None else ""
+        return [(f"{sign} Done.{loss}{where}{samples}", "good")]
+    if state is RunState.STOPPED:
+        return [(f"{sign} Stopped at {at}. {again}", "text")]
+    if state is RunState.ABORTED:
+        return [(f"{sign} Stopped at {at} without saving. {again}", "warn")]
+    if state is RunState.CRASHED:
+        if not model.events:
+            return [(f"{sign} Nothing was recorded and no engine holds this run. r starts it again.", "bad")]
+        return [(f"{sign} The engine is gone; {at} was the last heard of. Nothing saved was lost. {again}", "bad")]
+    if state is RunState.FAILED:
+        fault = view.fault or {}
+        cause = safe_text(fault.get("cause") or view.reason or "The run failed.", limit=400)
+        code = safe_text(fault.get("code", ""), limit=60)
+        following = safe_text(fault.get("next", ""), limit=300)
+        head = f"{sign} {code}: {cause}" if code else f"{sign} {cause}"
+        return [(head, "bad"), (f"  {following} Nothing saved was lost. {again}".replace("   ", "  "), "text")]
+    return []
