@@ -175,7 +175,7 @@ class ChatTokenizer:
             DataError: no template, the template refuses the row, or an answer's place can't be told.
         """
         plan = self._plan(row, train_on)
-        return self._cut(self._tokens(plan), plan, max_length, index)
+        return self._usable(self._tokens(plan), plan, max_length, index)
 
     def encode_many(
         self, rows: Iterable[tuple[int, Normalised]], *, max_length: int | None, train_on: TrainOn
@@ -187,7 +187,7 @@ class ChatTokenizer:
             try:
                 plan = self._plan(row, train_on)
                 if plan.quoted:
-                    results[place] = self._cut(self._tokens(plan), plan, max_length, index)
+                    results[place] = self._usable(self._tokens(plan), plan, max_length, index)
                 else:
                     planned.append((place, index, plan))
             except DataError as error:
@@ -197,7 +197,7 @@ class ChatTokenizer:
             encodings = self._tokenizer.encode_batch([plan.text for _, _, plan in group], add_special_tokens=plain)
             for (place, index, plan), encoding in zip(group, encodings, strict=True):
                 try:
-                    results[place] = self._cut(encoding, plan, max_length, index)
+                    results[place] = self._usable(encoding, plan, max_length, index)
                 except DataError as error:
                     results[place] = error
         return [results[place] for place in range(len(results))]
@@ -219,8 +219,10 @@ class ChatTokenizer:
     def explain(self, row: Normalised, *, max_length: int | None, train_on: TrainOn = "answers") -> Rendered:
         """Like `encode`, with the text cut into learnt, masked and left-out pieces.
 
+        A row whose answer is cut away is shown as well; its `encoded.trained_tokens` is 0.
+
         Raises:
-            DataError: as `encode`.
+            DataError: as `encode`, but for the cut answer.
         """
         plan = self._plan(row, train_on)
         table = _table(self._tokens(plan))
@@ -255,6 +257,12 @@ class ChatTokenizer:
             return self.control.encode(plan.text, plan.quoted)
         return self._tokenizer.encode(plan.text, add_special_tokens=plan.plain)
 
+    def _usable(self, tokens: Encoding | TokenTable, plan: _Plan, max_length: int | None, index: int) -> EncodedRow:
+        encoded = self._cut(tokens, plan, max_length, index)
+        if not encoded.trained_tokens:
+            raise RowRejected(*answer_cut(encoded))
+        return encoded
+
     def _cut(self, tokens: Encoding | TokenTable, plan: _Plan, max_length: int | None, index: int) -> EncodedRow:
         ids: list[int] = list(tokens.ids)
         if plan.plain:
@@ -268,13 +276,6 @@ class ChatTokenizer:
                 trained[first:after] = [True] * (after - first)
         cut = max(0, len(ids) - max_length) if max_length is not None else 0
         keep = len(ids) - cut
-        if not any(trained[:keep]):
-            raise RowRejected(
-                "DATA_ANSWER_CUT",
-                "answer cut away",
-                f"The row has {len(ids):,} tokens and its answer begins after the first {keep:,}.",
-                "Raise max_length or shorten the prompt.",
-            )
         return EncodedRow(ids[:keep], trained[:keep], cut, plan.spans, index)
 
 
@@ -293,6 +294,17 @@ def _token_range(tokens: Any, span: Span, length: int) -> Span:
         place for place, (left, right) in enumerate(tokens.offsets) if right > start and left < end and right > left
     ]
     return (inside[0], inside[-1] + 1) if inside else (0, 0)
+
+
+def answer_cut(encoded: EncodedRow) -> tuple[str, str, str, str]:
+    """Code, reason, cause and next step for a row with nothing left to learn."""
+    total = len(encoded) + encoded.cut
+    return (
+        "DATA_ANSWER_CUT",
+        "answer cut away",
+        f"The row has {total:,} tokens and its answer begins after the first {len(encoded):,}.",
+        "Raise max_length or shorten the prompt.",
+    )
 
 
 def _table(tokens: Encoding | TokenTable) -> TokenTable:

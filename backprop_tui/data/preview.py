@@ -167,11 +167,18 @@ def view_row(
         name, normalised = read_row(row.value, format)
         if tokenizer is None:
             return PreviewRow(row.index, row.line, raw, name, normalised)
+        from backprop_tui.data.chat import answer_cut
+
         rendered = tokenizer.explain(normalised, max_length=max_length, train_on=train_on)
     except DataError as error:
         name = name or (detect(row.value) if format == "auto" else format)
         problem = Problem(error.code, error.cause, error.next_step, row.line, row.index + 1, "warn")
         return PreviewRow(row.index, row.line, raw, name, normalised, problem=problem)
+    encoded = rendered.encoded
+    lost: Problem | None = None
+    if not encoded.trained_tokens:
+        code, _, cause, next_step = answer_cut(encoded)
+        lost = Problem(code, cause, next_step, row.line, row.index + 1, "warn")
     return PreviewRow(
         row.index,
         row.line,
@@ -179,9 +186,10 @@ def view_row(
         name,
         normalised,
         rendered.pieces,
-        len(rendered.encoded),
-        rendered.encoded.trained_tokens,
-        rendered.encoded.cut,
+        len(encoded),
+        encoded.trained_tokens,
+        encoded.cut,
+        lost,
     )
 
 
