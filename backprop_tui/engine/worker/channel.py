@@ -186,8 +186,7 @@ class Inbox:
         self._stop_requests = 0
         self._host_lost = False
 
-    @property
-    def stopping(self) -> bool:
+    def stop_asked(self) -> bool:
         """Whether a stop was asked for, by command or signal, or the host is gone."""
         return self._stop_reason is not None
 

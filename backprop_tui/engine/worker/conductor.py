@@ -59,7 +59,7 @@ class Conductor:
     def train_begin(self, trainer: StepTrainer) -> None:
         """Measure the untouched base, obey what arrived while loading, start the clock."""
         fresh = self._progress.step == 0
-        if fresh and not self._inbox.stopping:
+        if fresh and not self._inbox.stop_asked():
             self._examiner.measure(trainer, "base")
         self._sink.state(RunState.RUNNING, "")
         self._serve(trainer)
@@ -95,7 +95,7 @@ class Conductor:
 
     def _do_what_is_due(self, trainer: StepTrainer, step: int) -> bool:
         self._serve(trainer)
-        if self._inbox.stopping:
+        if self._inbox.stop_asked():
             return self._stop(trainer)
         last = step >= self._schedule.total_steps
         early = best = False
@@ -104,7 +104,7 @@ class Conductor:
             early = bool(self._spec.run.early_stopping) and (
                 self._progress.evals_without_better >= self._spec.run.early_stopping
             )
-            if self._inbox.stopping:
+            if self._inbox.stop_asked():
                 return self._stop(trainer)
         if last or early:
             self._save(trainer, "end")
@@ -116,7 +116,7 @@ class Conductor:
             return True
         if self._schedule.save_due(step) or (best and self._spec.run.deliver == "best"):
             self._save(trainer, "schedule")
-        if self._inbox.stopping:
+        if self._inbox.stop_asked():
             return self._stop(trainer)
         return False
 
@@ -132,7 +132,7 @@ class Conductor:
     def _serve(self, trainer: StepTrainer) -> None:
         """Obey what has arrived; while paused, wait for more."""
         self._obey_all(trainer)
-        while self._paused and not self._inbox.stopping:
+        while self._paused and not self._inbox.stop_asked():
             self._inbox.wait()
             self._obey_all(trainer)
 

@@ -46,7 +46,7 @@ def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
     """
     chat = ChatTokenizer.load(directory)
     built = training_set.build(
-        spec.data, directory, spec.optim.seed, on_progress=lambda done, total: phase.progress(done, total, "rows")
+        spec.data, directory, seed=spec.optim.seed, on_progress=lambda done, total: phase.progress(done, total, "rows")
     )
     train = RowStore(built.train)
     if spec.data.packing:
@@ -60,7 +60,7 @@ def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
         sequences=sequences,
         prompts=prompts_of(chat, built.eval_conversations, spec.run.samples, spec.data.max_length),
         stop_ids=list(chat.stop_ids),
-        dropped=sum(built.dropped.values()),
+        dropped=built.dropped_rows,
         cut_rows=built.cut_rows,
         fingerprint=built.fingerprint,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from backprop_tui.data.models import check_model_dir, resolve_model
 from backprop_tui.engine.worker.channel import Phase
 from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.protocol.spec import RunSpec
@@ -13,23 +14,29 @@ from backprop_tui.protocol.text import safe_text
 _WANTED = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"]
 
 
-def local_model(place: Path | str, spec: RunSpec, phase: Phase) -> Path:
-    """The model's directory on this machine; a hub id is downloaded first.
+def local_model(spec: RunSpec, phase: Phase) -> Path:
+    """The model's checked directory on this machine; a hub id that is not here is downloaded first.
 
     Raises:
-        UnavailableError: it can't be fetched.
+        DataError: the directory lacks something.
+        UnavailableError: the model can't be fetched.
     """
-    if isinstance(place, Path):
-        return place
+    base, revision = spec.model.base, spec.model.revision
+    # Whether a template is needed depends on the rows; reading them says so.
+    here = resolve_model(base, revision, need_template=False)
+    if here is not None:
+        return here
     from huggingface_hub import snapshot_download
 
-    name = safe_text(place, limit=200)
+    name = safe_text(base, limit=200)
     phase.progress(0, None, "bytes", f"downloading {name}")
     try:
-        return Path(snapshot_download(place, revision=spec.model.revision, allow_patterns=_WANTED))
+        place = Path(snapshot_download(base, revision=revision, allow_patterns=_WANTED))
     except Exception as error:
         raise UnavailableError(
             "MODEL_DOWNLOAD_FAILED",
             f"{name} can't be downloaded: {safe_text(error, limit=200)}",
             "Check the id, the network and, for gated models, HF_TOKEN; or give a model directory.",
         ) from error
+    check_model_dir(place, need_template=False)
+    return place

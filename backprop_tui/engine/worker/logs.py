@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
 import warnings
 from collections import deque
+from collections.abc import Iterator
 
 from backprop_tui.engine.worker.channel import EventSink
 from backprop_tui.protocol.events import Level
@@ -52,17 +54,26 @@ class EventHandler(logging.Handler):
         self._sink.log(level, safe_text(record.name, limit=80), message)
 
 
-def forward_logs(sink: EventSink) -> EventHandler:
-    """Send warnings of all libraries as events from here on; they still reach worker.log. Returns the handler."""
-    handler = EventHandler(sink)
+@contextlib.contextmanager
+def forwarded_logs(sink: EventSink) -> Iterator[None]:
+    """Within it, warnings of all libraries are sent as events; they still reach stderr, which is worker.log."""
     root = logging.getLogger()
-    root.addHandler(handler)
-    root.addHandler(logging.StreamHandler())
+    handlers = [EventHandler(sink), logging.StreamHandler()]
+    for handler in handlers:
+        root.addHandler(handler)
     logging.captureWarnings(True)
-    # What one library should change about its use of another is nothing the person can act on.
-    for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
-        warnings.filterwarnings("ignore", category=category)
-    return handler
+    # It complains of an optional package on every start, whether or not anything is quantised.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # What one library should change about its use of another is nothing the person can act on.
+            for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+                warnings.filterwarnings("ignore", category=category)
+            yield
+    finally:
+        logging.captureWarnings(False)
+        for handler in handlers:
+            root.removeHandler(handler)
 
 
 def quieten_libraries() -> None:

@@ -110,7 +110,7 @@ class Examiner:
         total = 0.0
         with self._sink.phase("eval") as phase:
             for done, start in enumerate(starts):
-                if self._inbox.stopping:
+                if self._inbox.stop_asked():
                     return None
                 phase.progress(done, len(starts), "batches")
                 total += trainer.summed_loss(collator.batch(order[start : start + self._batch_size]))
@@ -119,7 +119,7 @@ class Examiner:
     def _answer(self, trainer: StepTrainer, step: int, source: str) -> float | None:
         """Share of the prompts answered exactly; None when there are none or a stop came between."""
         matches = 0
-        if not self._prompts or self._inbox.stopping:
+        if not self._prompts or self._inbox.stop_asked():
             return None
         with self._sink.phase("sample") as phase:
             answers = generate_answers(
@@ -129,7 +129,7 @@ class Examiner:
                 most_tokens=self._answer_tokens,
                 stop_ids=self._stop_ids,
                 autocast=self._precision.autocast,
-                stopped=lambda: self._inbox.stopping,
+                stopped=self._inbox.stop_asked,
             )
             index = 0
             for index, (prompt, answer) in enumerate(zip(self._prompts, answers, strict=False), start=1):

@@ -35,7 +35,7 @@ class Precision:
     @property
     def device_words(self) -> str:
         """For the plan: the GPU's name, or `cpu`."""
-        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+        return str(torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type)
 
 
 def choose_precision(spec: RunSpec) -> Precision:

@@ -73,7 +73,9 @@ class RowStore:
         return self._ids[start:end], self._labels[start:end]
 
 
-def pack_rows(lengths: Sequence[int], capacity: int, most_rows: int, seed: int) -> list[list[int]]:
+def pack_rows(
+    lengths: Sequence[int] | np.ndarray[Any, Any], capacity: int, most_rows: int, seed: int
+) -> list[list[int]]:
     """Put rows together into sequences of at most `capacity` tokens and `most_rows` rows; every row is in exactly one.
 
     `most_rows` is the micro-batch: a packed sequence takes the place of a padded batch, so packing saves the padding

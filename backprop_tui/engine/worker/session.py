@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_tui.engine.worker.channel import EventSink, Inbox, Phase
 from backprop_tui.engine.worker.faults import fault_payload
-from backprop_tui.engine.worker.logs import forward_logs, quieten_libraries
+from backprop_tui.engine.worker.logs import forwarded_logs, quieten_libraries
 from backprop_tui.engine.worker.progress import Progress, read_state
 from backprop_tui.engine.worker.schedule import Schedule, make_schedule
 from backprop_tui.protocol import events as ev
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from backprop_tui.engine.worker.dataset import RunData
     from backprop_tui.engine.worker.loading import Loaded
     from backprop_tui.engine.worker.precision import Precision
+
+#: Parts of a data fingerprint that decide which tokens are drawn when, in words. A renamed file is none of them.
+_IDENTITY = {
+    "train": "the training rows",
+    "eval": "the held-out rows",
+    "tokenizer": "the tokenizer",
+    "template": "the chat template",
+    "seed": "the seed",
+}
 
 
 class StoppedEarly(Exception):
@@ -55,9 +64,9 @@ class Session:
         Returns:
             Whether the run ended as it should (completed, or stopped when asked).
         """
-        handler = forward_logs(self.sink)
         try:
-            self._train()
+            with forwarded_logs(self.sink):
+                self._train()
             return True
         except StoppedEarly:
             self._end_before_training()
@@ -69,8 +78,6 @@ class Session:
             self.sink.send(ev.FAULT, **fault)
             self.sink.end("failed", step or 0, fault["cause"], self._newest())
             return False
-        finally:
-            handler.close()
 
     def end_aborted(self) -> None:
         """Tell that the run was given up as it stands; called from the thread that reads commands."""
@@ -86,13 +93,11 @@ class Session:
             progress, versions = read_state(resume)
             self.progress = progress
 
-        from backprop_tui.data.models import resolve_model
-
         with self.sink.phase("load", "model files") as phase:
             self._import(phase)
             from backprop_tui.engine.worker.hub import local_model
 
-            directory = local_model(resolve_model(spec.model.base, spec.model.revision), spec, phase)
+            directory = local_model(spec, phase)
         self._go_on()
         data = self._tokenise(spec, directory)
         if resume is not None:
@@ -189,7 +194,7 @@ class Session:
         for command in self.inbox.drain():
             late = command.name is CommandName.STOP
             self.sink.command_done(command, late, "The run had ended." if late else "The run has ended.")
-        if self.inbox.stopping and step < schedule.total_steps and ended_by == self.inbox.stop_reason:
+        if self.inbox.stop_asked() and step < schedule.total_steps and ended_by == self.inbox.stop_reason:
             self.sink.end("stopped", step, ended_by, result)
             return
         best = self.progress.best_step
@@ -205,7 +210,7 @@ class Session:
         self.sink.end("stopped", step, f"{self.inbox.stop_reason} Training had not begun.", self._newest())
 
     def _go_on(self) -> None:
-        if self.inbox.stopping:
+        if self.inbox.stop_asked():
             raise StoppedEarly
 
     def _tell_versions(self, before: dict[str, str]) -> None:
@@ -262,12 +267,14 @@ def check_same_data(checkpoint: Path, fingerprint: dict[str, Any]) -> None:
             f"{checkpoint.name} does not say which data it was trained on.",
             "Resume from an earlier checkpoint, or start a new run.",
         )
-    differing = sorted(key for key in before.keys() | fingerprint.keys() if before.get(key) != fingerprint.get(key))
+    differing = [words for key, words in _IDENTITY.items() if before.get(key) != fingerprint.get(key)]
     if differing:
+        rows = (before.get("train") or {}).get("rows"), (fingerprint.get("train") or {}).get("rows")
+        counts = f" ({rows[0]:,} rows then, {rows[1]:,} now)" if None not in rows and rows[0] != rows[1] else ""
         raise DataError(
             "RESUME_DATA_CHANGED",
-            f"The data is not what it was at {checkpoint.name}: {', '.join(differing)} changed.",
-            "Restore the file, or start a new run with the new data.",
+            f"Since {checkpoint.name} {' and '.join(differing)} changed{counts}.",
+            "Restore what was there, or start a new run.",
             {"changed": differing},
         )
 
