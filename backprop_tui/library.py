@@ -90,8 +90,8 @@ class Trainer:
             BackpropError: what is wrong with model, data or settings, before anything starts.
             RunFailed: the run ended badly; `run` holds it for a look.
         """
-        from backprop_tui.config import paths
         from backprop_tui.config.presets import preset_spec
+        from backprop_tui.data.models import resolve_model
         from backprop_tui.launch.start import start_run
 
         overrides = {**self.settings, **settings, "base": self.model, "path": str(data)}
@@ -99,8 +99,7 @@ class Trainer:
             overrides["steps"] = steps
         if name is not None:
             overrides["name"] = name
-        directory = paths.demo_model_dir() if self.model == "demo" else Path(self.model).expanduser()
-        spec = preset_spec(self.preset, directory if directory.is_dir() else None, overrides)
+        spec = preset_spec(self.preset, resolve_model(self.model), overrides)
         self.run = Run(start_run(spec))
         return self.run.wait(on_event=on_event) if wait else self.run
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, say_outcome
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json
-from backprop_tui.protocol.errors import EXIT_OK, UsageError
+from backprop_tui.protocol.errors import EXIT_OK, BackpropError, UsageError
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import RunDir
 
@@ -88,16 +88,20 @@ def compose(preset: str, overrides: dict[str, Any], *, model: str | None, fallba
     Raises:
         UsageError: unknown preset or setting, or a value out of bounds.
     """
-    from backprop_tui.config import paths
     from backprop_tui.config.presets import find_preset, preset_spec
+    from backprop_tui.data.models import resolve_model
 
     if model is not None:
         overrides["base"] = model
     elif not {"base", "model", "model.base"} & {*find_preset(preset).settings, *overrides}:
         overrides["base"] = fallback_model
-    base = str(overrides.get("base", "demo"))
-    directory = paths.demo_model_dir() if base == "demo" else Path(base).expanduser()
-    return preset_spec(preset, directory if directory.is_dir() else None, overrides)
+    # The preset and the settings are judged first; what is wrong with the model is left to the launch, which says it.
+    spec = preset_spec(preset, None, overrides)
+    try:
+        directory = resolve_model(spec.model.base, spec.model.revision)
+    except BackpropError:
+        return spec
+    return preset_spec(preset, directory, overrides)
 
 
 def launch(spec: RunSpec) -> RunDir:
