@@ -152,7 +152,7 @@ class ControlTokens:
 
     def _plain_table(self, text: str, start: int, end: int, quoted: Sequence[Span]) -> TokenTable:
         table = self._plain_piece(text, start, end)
-        if self.ids.isdisjoint(table.ids):
+        if self._acting.isdisjoint(table.ids):
             return table
         # A vocabulary may hold the control token as an ordinary piece as well: then only single characters are safe.
         cuts = {start, end}
@@ -166,7 +166,7 @@ class ControlTokens:
             piece = self._plain_piece(text, left, right)
             ids += piece.ids
             offsets += piece.offsets
-        if not self.ids.isdisjoint(ids):
+        if not self._acting.isdisjoint(ids):
             raise _ambiguous("The tokenizer makes a control token of ordinary text.")
         return TokenTable(ids, offsets)
 
@@ -192,6 +192,13 @@ class ControlTokens:
         quiet = Tokenizer.from_str(json.dumps(words))
         quiet.add_special_tokens([AddedToken(_ANCHOR, special=True, normalized=False)])
         return quiet
+
+    @cached_property
+    def _acting(self) -> frozenset[int]:
+        """Control tokens but for the unknown token, which ordinary text may well become."""
+        model = json.loads(self._tokenizer.to_str())["model"]
+        name, number = model.get("unk_token"), model.get("unk_id")
+        return self.ids - {number, self._tokenizer.token_to_id(name) if isinstance(name, str) else None}
 
     def _normalised(self, text: str) -> str:
         return str(self._tokenizer.normalizer.normalize_str(text))
