@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.runs import no_engine_left
+from tests.support.engines import no_engine_left
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from backprop_tui.protocol.errors import BackpropError, TryAgainError
 from backprop_tui.protocol.states import RunState
 from backprop_tui.store.locks import is_alive, is_held, signal_engine
 from backprop_tui.store.summary import load_summary
-from tests.support.runs import (
+from tests.support.engines import (
     ENGINE,
     at_step,
     events,

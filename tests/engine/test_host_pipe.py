@@ -27,7 +27,7 @@ from backprop_tui.protocol.codec import FrameReader, encode_frame
 from backprop_tui.protocol.commands import Command, CommandName
 from backprop_tui.protocol.events import Event
 from backprop_tui.store.layout import RunDir
-from tests.support.runs import ENGINE, at_step, events, eventually, identity, over, started
+from tests.support.engines import ENGINE, at_step, events, eventually, identity, over, started
 
 
 class Raw:

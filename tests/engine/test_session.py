@@ -14,7 +14,7 @@ from backprop_tui.protocol.commands import Command, CommandName
 from backprop_tui.protocol.events import Event
 from backprop_tui.store.layout import RunDir
 from backprop_tui.store.locks import signal_engine
-from tests.support.runs import at_step, events, eventually, identity, over, scripted, started
+from tests.support.engines import at_step, events, eventually, identity, over, scripted, started
 
 
 async def collect(run: RunDir, after: int = 0, pause: float = 0.0) -> list[Event]:
