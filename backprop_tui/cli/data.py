@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, out: Output) -> int:
-    """Inspect one file; exit 65 when nothing in it can be trained on."""
+    """Inspect one file; exit 65 when a launch would refuse it."""
     from backprop_tui.config import paths
     from backprop_tui.config.settings import load_settings
     from backprop_tui.data.chat import ChatTokenizer
@@ -42,19 +42,19 @@ def run(args: Namespace, out: Output) -> int:
         out.json(facts)
     else:
         _show(path, facts, out)
-    return EXIT_OK if inspection.kept else EXIT_DATA
+    return EXIT_DATA if inspection.verdict == "bad" else EXIT_OK
 
 
 def _show(path: Path, facts: dict[str, Any], out: Output) -> None:
     for label, text in _facts(path, facts):
-        out.line(out.style(f"{label:<10}", "dim") + text)
+        out.line(out.style(f"{label:<12}", "dim") + text)
     for problem in facts["problems"][:_PROBLEMS_SHOWN]:
         where = (
             f"line {words.count(problem['line'])}" if problem.get("line") else f"row {words.count(problem.get('row'))}"
         )
         style: Style = "bad" if problem.get("severity") == "error" else "warn"
         out.line(
-            f"{out.style(f'{where:<10}', style)}{safe_text(problem.get('code'))}: {safe_text(problem.get('cause'))}"
+            f"{out.style(f'{where:<12}', style)}{safe_text(problem.get('code'))}: {safe_text(problem.get('cause'))}"
         )
     more = sum(facts["problem_counts"].values()) - len(facts["problems"][:_PROBLEMS_SHOWN])
     if more > 0:
