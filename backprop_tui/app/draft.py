@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backprop_tui.app.scans import Scans
 from backprop_tui.config import paths
 from backprop_tui.protocol.errors import UnavailableError, UsageError
 
@@ -42,6 +43,12 @@ class Draft:
         self._now = _Choice(data, model, preset)
         self._past: list[_Choice] = []
         self._built: tuple[_Choice, RunSpec] | None = None
+        self.scans = Scans()
+
+    def begin(self, *, model: str, preset: str) -> None:
+        """Take the person's usual model and preset, unless something has been chosen already."""
+        if not self._past and self._now == _Choice(data=self._now.data):
+            self._now = replace(self._now, model=None if model == DEMO else model, preset=preset)
 
     @property
     def data(self) -> str:

@@ -16,7 +16,9 @@ from textual.containers import Container
 from textual.geometry import Offset
 from textual.message import Message
 
+from backprop_tui.app.actions import bindings
 from backprop_tui.app.context import glyphs_of
+from backprop_tui.app.keymap import tune
 from backprop_tui.app.widgets.lineinput import LineInput
 from backprop_tui.app.widgets.lines import Line, LineView, fit, fit_middle
 
@@ -78,13 +80,10 @@ class FormLines(LineView):
     """The painted fields and the keys that move between them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(tune.FORM),
         Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
         Binding("home", "edge(0)", "First", show=False),
         Binding("end,G", "edge(-1)", "Last", show=False),
-        Binding("left,h", "nudge(-1)", "Less", show=False),
-        Binding("right,l", "nudge(1)", "More", show=False),
-        Binding("enter", "edit", "Edit", show=False),
     ]
 
     def __init__(self) -> None:

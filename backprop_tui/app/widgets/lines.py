@@ -47,6 +47,27 @@ def fit_middle(text: str, width: int) -> str:
     return fit(f"{set_cell_size(text, width - 1 - cell_len(end))}…{end}", width)
 
 
+def wrap(text: str, width: int) -> list[str]:
+    """`text` broken at blanks into lines of at most `width` cells; a longer word is cut. No text is one empty line."""
+    if width <= 0:
+        return []
+    lines: list[str] = []
+    line = ""
+    for word in safe_text(text).split(" "):
+        candidate = f"{line} {word}" if line else word
+        if cell_len(candidate) <= width:
+            line = candidate
+            continue
+        if line:
+            lines.append(line)
+        while cell_len(word) > width:
+            head = set_cell_size(word, width).rstrip()
+            lines.append(head)
+            word = word[len(head) :]
+        line = word
+    return [*lines, line]
+
+
 class LineView(Inked, ScrollView, can_focus=True):
     """Base of the widgets that own their lines. Subclasses give `line_count`, `line` and, if any, fixed `header` lines."""
 

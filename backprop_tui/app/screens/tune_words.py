@@ -1,0 +1,245 @@
+"""The Tune screen in words: pure functions from a draft to rows, fields and lines."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual.content import Content
+
+from backprop_tui.app import wording
+from backprop_tui.app.draft import DEMO, Draft
+from backprop_tui.app.estimate import Estimate
+from backprop_tui.app.widgets.form import FormField
+from backprop_tui.app.widgets.lines import fit, wrap
+from backprop_tui.app.widgets.painted import Line
+from backprop_tui.app.widgets.table import Cell, Row
+from backprop_tui.config import paths
+from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.protocol.text import safe_text
+
+if TYPE_CHECKING:
+    from backprop_tui.config.presets import Preset
+    from backprop_tui.protocol.fields import Setting
+    from backprop_tui.protocol.spec import RunSpec
+
+#: Settings that mean nothing without an adapter.
+_ADAPTER = frozenset({"rank", "alpha", "dropout", "targets"})
+_PICKED = frozenset({"base"})
+_NOT_COMPARED = frozenset({"base", "path"})
+#: What 0 means where it is not a number.
+_ZERO = {
+    "steps": "by epochs",
+    "max_rows": "all",
+    "early_stopping": "off",
+    "max_grad_norm": "off",
+    "eval_every": "only at the end",
+    "save_every": "only at the end",
+}
+
+
+def data_words(path: str, limit: int = 60) -> str:
+    """A dataset as a short name."""
+    return "demo data" if path == DEMO else safe_text(os.path.basename(path.rstrip("/")) or path, limit=limit)
+
+
+def model_words(base: str, limit: int = 60) -> str:
+    """A model as a short name."""
+    if base == DEMO:
+        return "demo model"
+    return safe_text(base if base.count("/") == 1 and not base.startswith("/") else os.path.basename(base), limit=limit)
+
+
+def preset_rows(presets: Mapping[str, Preset]) -> list[Row]:
+    """The bundled presets, then the person's own under a heading."""
+    rows: list[Row] = []
+    for preset in presets.values():
+        if not preset.bundled and not any(row.rule for row in rows):
+            rows.append(Row("-yours", rule="yours"))
+        settings = preset.settings
+        method = str(settings.get("method", "lora"))
+        what = method if method == "full" else f"{method} r{settings.get('rank', 32)}"
+        rows.append(
+            Row(preset.name, (Cell(safe_text(preset.name, limit=60)), Cell(safe_text(what, limit=20), "muted")))
+        )
+    return rows
+
+
+def form_fields(spec: RunSpec, base: RunSpec, *, advanced: bool) -> tuple[list[FormField], int]:
+    """The form's fields in section order, and how many advanced ones are hidden."""
+    from backprop_tui.protocol.fields import SECTIONS, settings
+
+    order = {title: number for number, (title, _) in enumerate(SECTIONS)}
+    fields: list[FormField] = []
+    hidden = 0
+    for setting in sorted(settings(), key=lambda entry: order[entry.section]):
+        if spec.model.method == "full" and setting.key in _ADAPTER:
+            continue
+        value, before = setting.get(spec), setting.get(base)
+        changed = value != before and setting.key not in _NOT_COMPARED
+        # A changed setting is never hidden: what would be launched must be in view.
+        if setting.advanced and not advanced and not changed:
+            hidden += 1
+            continue
+        text = setting_words(setting, value)
+        if setting.key == "name" and not value:
+            text = f"{safe_text(spec.title, limit=60)} (auto)"
+        fields.append(
+            FormField(
+                key=setting.key,
+                section=setting.section,
+                title=setting.title,
+                text=text,
+                edit=_edit_words(setting, value),
+                unit="" if "%" in text or value in (None, 0) else setting.unit,
+                note=setting_words(setting, before) if changed else "",
+                changed=changed,
+                choices=setting.kind in ("choice", "bool") or setting.key in _PICKED,
+            )
+        )
+    return fields, hidden
+
+
+def setting_words(setting: Setting, value: Any) -> str:
+    """A value as shown: a word where 0 means something else than a number."""
+    from backprop_tui.protocol.fields import format_value
+
+    if value == 0 and not isinstance(value, bool) and setting.key in _ZERO:
+        return _ZERO[setting.key]
+    return safe_text(format_value(setting, value), limit=200)
+
+
+def _edit_words(setting: Setting, value: Any) -> str:
+    """A value as one would type it."""
+    from backprop_tui.protocol.fields import format_value
+
+    if value is None or value == "":
+        return ""
+    return safe_text(value) if setting.kind == "str" else format_value(setting, value).replace(" %", "%")
+
+
+def help_line(setting: Setting | None, problem: str, width: int) -> Line:
+    """What the field under the cursor means, or what is wrong with what was typed."""
+    if problem:
+        return ((fit(f"! {problem}", width), "bad"),)
+    if setting is None:
+        return (("Enter shows or hides the rarely needed settings.", "muted"),)
+    low, high = setting.minimum, setting.maximum
+    span = ""
+    if low is not None and high is not None:
+        span = f"  {low:g} to {high:g}"
+    elif low is not None:
+        span = f"  from {low:g}"
+    lead = f"{setting.title}: "
+    return ((lead, "strong"), (fit(f"{setting.help}{span}", max(0, width - len(lead))), "muted"))
+
+
+def changes_lines(differences: Sequence[tuple[Setting, Any, Any]], width: int, height: int) -> list[Line]:
+    """`learning rate  1.0e-4 → 2.0e-4`, one a line."""
+    if not differences:
+        return [(("Nothing differs from the preset.", "muted"),)]
+    lines: list[Line] = []
+    for setting, before, after in differences:
+        title = min(16, width // 2)
+        words = f"{setting_words(setting, before)} → {setting_words(setting, after)}"
+        lines.append(((fit(setting.title, title), "muted"), (" ", "text"), (fit(words, width - title - 1), "text")))
+    if len(lines) > height - 2:
+        rest = len(lines) - (height - 3)
+        lines = [*lines[: height - 3], ((f"and {rest} more", "muted"),)]
+    return [*lines, (), (("y", "key"), ("  copy as TOML", "muted"))]
+
+
+def estimate_lines(
+    spec: RunSpec, found: Estimate, width: int, height: int, check: tuple[str, str] = ("", "muted")
+) -> list[Line]:
+    """Only counts that follow from the data and the model; compact where few lines are left."""
+    steps = wording.count(found.steps)
+    per = f"({found.steps_per_epoch:,} an epoch)" if found.steps_per_epoch else ""
+    if spec.data.packing and not spec.optim.steps:
+        steps, per = wording.UNKNOWN, "known after packing"
+    held = "own file" if spec.data.eval_path else wording.count(found.eval_rows)
+    share = ""
+    if found.trained_parameters and found.parameters:
+        share = f"({wording.percent(found.trained_parameters / found.parameters)})"
+    saved = f"about {wording.size(found.checkpoint_bytes)}" if found.checkpoint_bytes else wording.UNKNOWN
+    if width >= 60:
+        one = f"rows {wording.count(found.train_rows)}  held out {held}  steps {steps} {per}  batch {spec.effective_batch}"
+        two = f"trains {wording.short_count(found.trained_parameters)} weights {share}  {saved} a save"
+        return [((one, "text"),), ((two, "text"),), ((fit(check[0], width), check[1]),)][: max(1, height)]
+    rows: list[tuple[str, str, str]] = [
+        ("rows", wording.count(found.train_rows), "to train on"),
+        ("held out", held, "rows"),
+        ("batch", f"{spec.effective_batch:,}", "rows a step"),
+        ("steps", steps, per),
+        ("", "", ""),
+        ("model", wording.short_count(found.parameters), "weights"),
+        ("trained", wording.short_count(found.trained_parameters), share),
+        ("a save", saved, f"keeps {spec.run.keep}"),
+        ("", "", ""),
+        ("time", "after the first steps", ""),
+        ("memory", "shown while it runs", ""),
+    ]
+    lines: list[Line] = []
+    for name, value, note in rows:
+        lines.append(
+            (
+                (fit(name, 9), "muted"),
+                (f"{value} ", "strong" if note or value[:1].isdigit() else "text"),
+                (note, "muted"),
+            )
+        )
+    return lines[:height]
+
+
+def check_lines(state: str, error: BackpropError | None, width: int, ascii_only: bool) -> list[Line]:
+    """What the checks before a launch say now."""
+    good, bad = ("+", "x") if ascii_only else ("✓", "✗")
+    if state != "done":
+        return [(("checking", "muted"),)]
+    if error is None:
+        return [
+            ((f"{good} ", "good"), ("model, data and disk are ready", "text")),
+            (),
+            (("g", "key"), ("  launch", "muted")),
+        ]
+    lines: list[Line] = [((f"{bad} ", "bad"), (safe_text(error.code), "bad"))]
+    lines += [((line, "text"),) for line in wrap(error.cause, width)]
+    lines += [((line, "muted"),) for line in wrap(error.next_step, width)]
+    return lines
+
+
+def launch_body(spec: RunSpec, draft: Draft, found: Estimate) -> Content:
+    """Exactly what will be started."""
+    adapter = "all weights" if spec.model.method == "full" else f"rank {spec.lora.rank}, alpha {spec.lora.alpha}"
+    steps = "known after packing" if found.steps is None and spec.data.packing else wording.count(found.steps)
+    differences = draft.differences()
+    rows = [
+        ("name", spec.title),
+        ("model", spec.model.base),
+        ("data", spec.data.path),
+        ("preset", f"{spec.preset}, {len(differences)} changed" if differences else spec.preset),
+        ("method", f"{spec.model.method}, {adapter}"),
+        ("steps", f"{steps}, {spec.effective_batch:,} rows each"),
+        ("saves", _every(spec.run.save_every, found.steps) + f", newest {spec.run.keep} kept"),
+        ("folder", str(paths.runs_dir())),
+    ]
+    lines = [
+        Content.assemble((f"{name:<10}", "$bp-muted"), Content(safe_text(value, limit=200))) for name, value in rows
+    ]
+    for setting, before, after in differences[:8]:
+        words = f"{setting.title}: {setting_words(setting, before)} → {setting_words(setting, after)}"
+        lines.append(Content.assemble((" " * 10, ""), Content(safe_text(words, limit=100)).stylize("$bp-accent")))
+    lines += [Content(""), Content("It goes on when you leave; come back any time.")]
+    return Content("\n").join(lines)
+
+
+def _every(value: float, steps: int | None) -> str:
+    if value == 0:
+        return "only at the end"
+    if value >= 1:
+        return f"every {value:g} steps"
+    if steps is None:
+        return f"every {value * 100:g} % of the run"
+    return f"every {max(1, math.ceil(steps * value)):,} steps"
