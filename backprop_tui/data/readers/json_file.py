@@ -16,6 +16,8 @@ from backprop_tui.protocol.errors import DataError
 EXTENSIONS = (".json",)
 _CHUNK = 1 << 18
 _MAX_OBJECT = 256 << 20
+#: Characters that must follow a number before it counts as whole: enough for an exponent's `e+308`.
+_NUMBER_TAIL = 8
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
@@ -91,8 +93,9 @@ class _Window:
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
-                # A number at the very end may go on in the next chunk.
-                if end < len(self._text) or self._ended:
+                # A number near the end of what was read may go on in the next chunk.
+                torn = isinstance(value, int | float) and len(self._text) - end < _NUMBER_TAIL
+                if self._ended or (end < len(self._text) and not torn):
                     self._move(end)
                     return value, None
             except json.JSONDecodeError as error:

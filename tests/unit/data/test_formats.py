@@ -153,10 +153,10 @@ def test_every_chat_format_carries_the_same_conversation(pairs: list[tuple[str, 
         "sharegpt": {"conversations": [{"from": names[m.role], "value": m.content} for m in messages]},
         "chatml": {"text": "".join(f"<|im_start|>{m.role}\n{m.content}<|im_end|>\n" for m in messages)},
     }
-    for format, row in written.items():
+    for name, row in written.items():
         back = json.loads(json.dumps(row))
-        assert detect(back) == format
-        assert normalise(back, format) == wanted
+        assert detect(back) == name
+        assert normalise(back, name) == wanted
 
 
 @given(st.recursive(st.one_of(st.none(), st.booleans(), st.floats(), st.text()), lambda inner: st.one_of(
