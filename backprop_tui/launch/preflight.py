@@ -1,105 +1,126 @@
-"""What can be refused before anything expensive starts: one line, a code, a next step, nothing left behind."""
+"""Everything that can be found wrong with a run before anything expensive, each as one line with a code.
+
+Nothing is written and no model is loaded. What only the worker can know (a hub download, what PyTorch sees) is left to it.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backprop_tui.config import paths
 from backprop_tui.protocol.errors import UnavailableError
-from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.protocol.text import safe_text
 
-#: Told how far the reading of the data is: rows done, rows in all or None.
-Progress = Callable[[int, int | None], None]
+if TYPE_CHECKING:
+    from backprop_tui.data.models import ModelFacts
+    from backprop_tui.protocol.spec import RunSpec
 
-#: Room for the journal, the logs and a checkpoint's small files, in bytes.
-_SLACK = 64 << 20
-_QUANTISED = frozenset({"adamw_bnb_8bit", "paged_adamw_8bit"})
+DEMO = "demo"
+#: Room for the journal, logs and tokenizer files, in bytes.
+_FLOOR = 64 << 20
+#: Bytes of optimiser state per trained weight, which is itself stored in 4.
+_STATE_BYTES = {"adamw_torch": 8, "adamw_bnb_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 1, "sgd": 0}
+#: Sum of inputs and outputs of a block's linear layers, in hidden sizes: four of attention, three of the feed-forward part.
+_BLOCK_WIDTHS = 23
+_NAME_LIMIT = 120
+
+Progress = Callable[[int, int | None], None]
 
 
 def check(spec: RunSpec, *, on_progress: Progress | None = None) -> RunSpec:
-    """Make sure that a run can begin, and settle what is still open in its spec.
+    """Refuse a run that can't work; otherwise return it resolved: named, with absolute paths.
 
-    Reads all rows of the data (no tokenising but of a few), never loads weights.
-
-    Returns:
-        The spec with its name filled in and its paths absolute, so that it means the same from any directory.
+    Args:
+        spec: what is to be run.
+        on_progress: told (rows, total) while the data is read; total is None while it is unknown.
 
     Raises:
-        UnavailableError: EXTRA_MISSING, RUNS_DIR_NOT_WRITABLE or DISK_FULL.
-        DataError, UsageError: what is wrong with the data, the model directory or their names.
+        UnavailableError: EXTRA_MISSING, RUNS_DIR_NOT_WRITABLE, DISK_SPACE.
+        DataError: what is wrong with the data or the model directory.
+        UsageError: the model's name is neither a path nor a hub id.
     """
     from backprop_tui.data import training_set
-    from backprop_tui.data.models import resolve_model
-    from backprop_tui.hardware.extras import require
+    from backprop_tui.data.models import model_facts, resolve_model
+
+    _check_packages(spec)
+    _check_runs_dir()
+    # Whether a chat template is needed depends on the rows; reading them says so.
+    model_dir = resolve_model(spec.model.base, spec.model.revision, need_template=False)
+    training_set.check(spec.data, model_dir, on_progress=on_progress)
+    _check_disk(spec, None if model_dir is None else model_facts(model_dir))
+    return _resolved(spec)
+
+
+def checkpoint_bytes(spec: RunSpec, facts: ModelFacts) -> int | None:
+    """Size of one checkpoint, weights and optimiser state, rounded up; None when the model does not say its shape."""
+    trained = facts.parameters
+    if spec.model.method != "full":
+        if facts.hidden is None or facts.layers is None:
+            return None
+        trained = facts.layers * _BLOCK_WIDTHS * facts.hidden * spec.lora.rank
+    return None if trained is None else trained * (4 + _STATE_BYTES[spec.optim.optimizer])
+
+
+def _check_packages(spec: RunSpec) -> None:
+    from backprop_tui.hardware.extras import installed_version, require
 
     require("train")
-    _check_quantisation(spec)
-    settled = settle(spec)
-    model_dir = resolve_model(settled.model.base, settled.model.revision)
-    training_set.check(settled.data, model_dir, on_progress=on_progress)
-    _check_place(paths.runs_dir(), _needed(settled, model_dir))
-    return settled
-
-
-def settle(spec: RunSpec) -> RunSpec:
-    """The spec with a name and absolute paths. `demo` and hub ids stay as they are."""
-    model = spec.model
-    if model.base != "demo" and Path(model.base).expanduser().is_dir():
-        model = model.model_copy(update={"base": _absolute(model.base)})
-    data = spec.data
-    if data.path != "demo":
-        data = data.model_copy(update={"path": _absolute(data.path)})
-    if data.eval_path is not None:
-        data = data.model_copy(update={"eval_path": _absolute(data.eval_path)})
-    return spec.model_copy(update={"name": spec.title, "model": model, "data": data})
-
-
-def _check_quantisation(spec: RunSpec) -> None:
-    from backprop_tui.hardware.extras import installed_version
-
-    wants = "qlora" if spec.model.method == "qlora" else spec.optim.optimizer
-    if (wants == "qlora" or wants in _QUANTISED) and installed_version("bitsandbytes") is None:
+    needs_bnb = spec.model.method == "qlora" or spec.optim.optimizer in ("adamw_bnb_8bit", "paged_adamw_8bit")
+    if needs_bnb and installed_version("bitsandbytes") is None:
+        what = "qlora" if spec.model.method == "qlora" else spec.optim.optimizer
         raise UnavailableError(
             "EXTRA_MISSING",
-            f"{wants} needs bitsandbytes, not installed for {sys.executable}.",
-            "Run `pip install bitsandbytes`, or choose method lora and optimiser adamw_torch.",
-            {"missing": ["bitsandbytes"]},
+            f"{what} needs bitsandbytes, which is not installed.",
+            "Run `pip install bitsandbytes`, or choose lora with adamw_torch.",
+            {"extra": "train", "missing": ["bitsandbytes"]},
         )
 
 
-def _needed(spec: RunSpec, model_dir: Path | None) -> int:
-    """Bytes the checkpoints of a run take at their most: those kept, the best one and the one being written."""
-    from backprop_tui.launch.estimate import estimate, read_shapes
-
-    shapes = read_shapes(model_dir) if model_dir is not None else None
-    each = estimate(spec, None, shapes).checkpoint_bytes or 0
-    return each * (spec.run.keep + 2) + _SLACK
-
-
-def _check_place(place: Path, needed: int) -> None:
-    existing = place
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
+def _check_runs_dir() -> None:
+    place = paths.runs_dir()
+    existing = _existing(place)
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise UnavailableError(
             "RUNS_DIR_NOT_WRITABLE",
-            f"{safe_text(existing)} can't be written.",
+            f"{safe_text(place)} can't be written.",
             "Make it writable, or set BACKPROP_DATA_DIR to another place.",
         )
-    free = shutil.disk_usage(existing).free
+
+
+def _check_disk(spec: RunSpec, facts: ModelFacts | None) -> None:
+    one = checkpoint_bytes(spec, facts) if facts is not None else None
+    # The newest ones, the best one, and the one being written.
+    needed = _FLOOR + (one or 0) * (spec.run.keep + 2)
+    place = paths.runs_dir()
+    free = shutil.disk_usage(_existing(place)).free
     if free < needed:
         raise UnavailableError(
-            "DISK_FULL",
-            f"The run's checkpoints need up to {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free in {safe_text(existing)}.",
-            "Free some space, keep fewer checkpoints with `--set keep=1`, or set BACKPROP_DATA_DIR to another disk.",
+            "DISK_SPACE",
+            f"The run needs about {needed / 1e9:.1f} GB for its checkpoints and {safe_text(place)} has {free / 1e9:.1f} GB.",
+            "Free some space, keep fewer checkpoints, or set BACKPROP_DATA_DIR to a roomier disk.",
             {"needed": needed, "free": free},
         )
 
 
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+def _resolved(spec: RunSpec) -> RunSpec:
+    base = Path(spec.model.base).expanduser()
+    model = spec.model
+    if spec.model.base != DEMO and base.is_dir():
+        model = model.model_copy(update={"base": str(base.absolute())})
+    data = spec.data.model_copy(
+        update={
+            "path": spec.data.path if spec.data.path == DEMO else str(Path(spec.data.path).expanduser().absolute()),
+            "eval_path": str(Path(spec.data.eval_path).expanduser().absolute()) if spec.data.eval_path else None,
+        }
+    )
+    return spec.model_copy(update={"name": spec.title[:_NAME_LIMIT], "model": model, "data": data})
+
+
+def _existing(place: Path) -> Path:
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place

@@ -23,19 +23,22 @@ if TYPE_CHECKING:
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "backprop_tui.engine")
 #: The host is ready within a fraction of a second; folding a very long journal at a resume takes longer.
 _READY_WITHIN = 60.0
+#: Time for a host that refused to exit.
+_GONE_WITHIN = 5.0
 #: An engine that has ended lingers for its clients; a worker that lost its host first saves.
 _RELEASED_WITHIN = 15.0
 
 #: What the engine gets of the environment. Tokens travel here and nowhere else: not in argv, run.json or the journal.
-_PASSED = frozenset(
-    "HOME LANG LANGUAGE LD_LIBRARY_PATH DYLD_LIBRARY_PATH LOGNAME PATH PYTHONHASHSEED PYTHONNOUSERSITE PYTHONPATH SHELL "
-    "SSL_CERT_DIR SSL_CERT_FILE TEMP TMP TMPDIR TZ USER VIRTUAL_ENV CONDA_PREFIX FAILPOINT REQUESTS_CA_BUNDLE "
-    "CURL_CA_BUNDLE HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY HUGGING_FACE_HUB_TOKEN".split()  # noqa: SIM905
-)
-_PASSED_PREFIXES = tuple(
-    "LC_ CUDA_ CUBLAS_ NVIDIA_ NCCL_ HF_ TRANSFORMERS_ TOKENIZERS_ TORCH PYTORCH_ OMP_ MKL_ OPENBLAS_ BNB_ TRITON_ "
-    "BACKPROP_ XDG_".split()  # noqa: SIM905
-)
+_PASSED = frozenset({
+    "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LOGNAME", "PATH", "PYTHONHASHSEED",
+    "PYTHONNOUSERSITE", "PYTHONPATH", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "TEMP", "TMP", "TMPDIR", "TZ", "USER",
+    "VIRTUAL_ENV", "CONDA_PREFIX", "FAILPOINT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
+    "NO_PROXY", "ALL_PROXY", "HUGGING_FACE_HUB_TOKEN",
+})  # fmt: skip
+_PASSED_PREFIXES = (
+    "LC_", "CUDA_", "CUBLAS_", "NVIDIA_", "NCCL_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH", "PYTORCH_", "OMP_",
+    "MKL_", "OPENBLAS_", "BNB_", "TRITON_", "BACKPROP_", "XDG_",
+)  # fmt: skip
 
 
 def start_run(spec: RunSpec) -> RunDir:
@@ -107,8 +110,12 @@ def launch_engine(run: RunDir, *, resume: str | None = None, engine: Sequence[st
             os.close(log)
             os.close(ready)
         # Reaps the host if it ends while we live; a zombie would look like a process.
-        threading.Thread(target=process.wait, name="engine-exit", daemon=True).start()
+        reaper = threading.Thread(target=process.wait, name="engine-exit", daemon=True)
+        reaper.start()
         error = _hear(answer)
+        if error is not None:
+            # It holds the lock until it is gone.
+            reaper.join(_GONE_WITHIN)
     except OSError as failure:
         error = UnavailableError(
             "ENGINE_NOT_STARTED", f"The engine can't be started: {failure.strerror}.", "Check the run's directory."

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backprop_tui.config import paths
+from backprop_tui.launch import preflight
+from backprop_tui.launch.preflight import check, checkpoint_bytes
+from backprop_tui.launch.start import start_run
+from backprop_tui.protocol.errors import EXIT_DATA, EXIT_UNAVAILABLE, EXIT_USAGE, BackpropError
+from backprop_tui.protocol.fields import with_overrides
+from backprop_tui.protocol.spec import RunSpec
+from backprop_tui.store.layout import list_runs
+
+GOOD = {"messages": [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Aye."}]}
+
+
+def refused(path: str | Path = "demo", **settings: object) -> BackpropError:
+    """The refusal, which must leave nothing behind."""
+    spec = with_overrides(RunSpec(), {"path": str(path), **settings})
+    with pytest.raises(BackpropError) as refusal:
+        start_run(spec)
+    assert list_runs() == []
+    assert refusal.value.cause.endswith((".", ":")) or refusal.value.cause
+    assert "\n" not in str(refusal.value)
+    assert refusal.value.next_step
+    return refusal.value
+
+
+def write(place: Path, *rows: object) -> Path:
+    place.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
+    return place
+
+
+def test_bad_data_is_one_line_each(tmp_path: Path) -> None:
+    cases = {
+        "missing": tmp_path / "absent.jsonl",
+        "empty": write(tmp_path / "empty.jsonl"),
+        "extension": write(tmp_path / "notes.docx", GOOD),
+        "broken": write(tmp_path / "broken.jsonl", GOOD, GOOD, '{"messages": [', GOOD),
+        "no answers": write(tmp_path / "mute.jsonl", {"messages": [{"role": "user", "content": "Hi?"}]}),
+    }
+    errors = {name: refused(path) for name, path in cases.items()}
+    assert {error.exit_code for error in errors.values()} == {EXIT_DATA}
+    assert len({error.code for error in errors.values()}) == 5
+    assert "3" in str(errors["broken"])
+
+
+def test_bad_models_are_one_line_each(tmp_path: Path) -> None:
+    demo = paths.demo_model_dir()
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.json").write_bytes((demo / "config.json").read_bytes())
+    (bare / "model.safetensors").write_bytes((demo / "model.safetensors").read_bytes())
+    assert refused(base=str(bare)).code == "MODEL_NO_TOKENIZER"
+    (bare / "tokenizer.json").write_bytes((demo / "tokenizer.json").read_bytes())
+    assert refused(base=str(bare)).code == "MODEL_NO_CHAT_TEMPLATE"
+    assert refused(base=str(tmp_path / "nowhere")).code == "MODEL_MISSING"
+    assert refused(base="not a name!").exit_code == EXIT_USAGE
+
+
+def test_no_disk_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "_FLOOR", 1 << 60)
+    error = refused()
+    assert (error.code, error.exit_code) == ("DISK_SPACE", EXIT_UNAVAILABLE)
+
+
+def test_runs_directory_not_writable(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "file").write_text("")
+    monkeypatch.setenv("BACKPROP_DATA_DIR", str(home / "file" / "below"))
+    error = refused()
+    assert (error.code, error.exit_code) == ("RUNS_DIR_NOT_WRITABLE", EXIT_UNAVAILABLE)
+
+
+def test_training_extra_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from backprop_tui.hardware import extras
+
+    monkeypatch.setattr(extras, "_installed", lambda name: name != "trl")
+    error = refused()
+    assert (error.code, error.exit_code) == ("EXTRA_MISSING", EXIT_UNAVAILABLE)
+    assert "pip install" in error.next_step
+
+
+def test_bitsandbytes_is_asked_for_only_where_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    from backprop_tui.hardware import extras
+
+    monkeypatch.setattr(extras, "installed_version", lambda name: None)
+    assert "bitsandbytes" in refused(method="qlora").cause
+    check(RunSpec())
+
+
+def test_what_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write(tmp_path / "chat.jsonl", GOOD, GOOD)
+    write(tmp_path / "held.jsonl", GOOD)
+    monkeypatch.chdir(tmp_path)
+    os.symlink(paths.demo_model_dir(), tmp_path / "model")
+    spec = with_overrides(RunSpec(), {"path": "chat.jsonl", "eval_path": "held.jsonl", "base": "./model"})
+    resolved = check(spec)
+    assert resolved.name == "model-lora-r32"
+    assert resolved.data.path == str(data)
+    assert resolved.data.eval_path == str(tmp_path / "held.jsonl")
+    assert resolved.model.base == str(tmp_path / "model")
+    assert RunSpec.model_validate(resolved.model_dump()) == resolved
+    assert check(RunSpec()).data.path == "demo"
+    assert list_runs() == []
+
+
+def test_an_engine_that_refuses_leaves_nothing(home: Path) -> None:
+    (home / "runtime").chmod(0o755)
+    assert refused().code == "RUNTIME_DIR_UNSAFE"
+
+
+def test_checkpoint_size_is_in_the_right_region() -> None:
+    from backprop_tui.data.models import ModelFacts
+
+    facts = ModelFacts("llama", 4096, 32, 128_256, 8192, 8_030_000_000, "BF16", 16_060_000_000)
+    lora, full = (
+        checkpoint_bytes(RunSpec(), facts),
+        checkpoint_bytes(with_overrides(RunSpec(), {"method": "full"}), facts),
+    )
+    assert lora is not None
+    assert full is not None
+    assert 0.9e9 < lora < 1.3e9, "83.9 M adapter weights at rank 32, in float32 with two moments, are 1.01 GB"
+    assert full == 8_030_000_000 * 12
+
+
+def test_preflight_imports_no_torch() -> None:
+    script = (
+        "import sys\nfrom backprop_tui.launch.preflight import check\nfrom backprop_tui.protocol.spec import RunSpec\n"
+        "check(RunSpec())\nprint([m for m in ('torch', 'transformers', 'textual', 'rich') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "[]\n"
