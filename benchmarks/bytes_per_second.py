@@ -93,9 +93,7 @@ def main() -> int:
                 )  # fmt: skip
     print(f"{'size':>8} {'gpus':>5} {'events/s':>9} {'bytes/s':>9} {'limit':>7}")
     for row in results:
-        print(
-            f"{row['size']:>8} {row['gpus']:>5} {row['events_per_s']:>9} {row['bytes_per_s']:>9,} {row['limit']:>7,}"
-        )
+        print(f"{row['size']:>8} {row['gpus']:>5} {row['events_per_s']:>9} {row['bytes_per_s']:>9,} {row['limit']:>7,}")
     print(json.dumps({"benchmark": "bytes_per_second", "results": results}))
     return int(any(row["bytes_per_s"] > row["limit"] for row in results))  # type: ignore[operator]
 

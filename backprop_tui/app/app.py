@@ -67,6 +67,7 @@ class BackpropApp(App[None]):
     Room { background: $background; color: $foreground; layout: vertical; }
     Room > #body { height: 1fr; width: 1fr; }
     Room.-wide Panel { padding: 1; }
+    BackpropApp.-ascii ModalScreen #box, BackpropApp.-ascii HelpScreen > VerticalScroll { border: ascii $primary; }
     """
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "data": _lazily("data", "DataScreen"),
@@ -171,6 +172,7 @@ class BackpropApp(App[None]):
 
             install_signals(self)
             self.set_title("backprop")
+        self.set_class(self.terminal.ascii, "-ascii")
         if self.terminal.keys:
             self.set_keymap(dict(self.terminal.keys))
         if self._theme_problems:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rich.cells import cell_len
+
 Marks = Literal["braille", "block", "ascii"]
 
 
@@ -47,3 +49,20 @@ ASCII = Glyphs(
     spark="_.-~=+*#", eval_point="o", axis="|", tick="+", corner="+", dot="-", dash="-", ellipsis="~", down="v", up="^",
     both="<>", cursor=">", degree=" C", follow="*", odd="x",
 )  # fmt: skip
+
+
+_STAND_INS = str.maketrans(
+    {
+        **dict(zip("·–—…×“”‘’━─│╸▌░█▁▂▃▄▅▆▇", "---~x\"\"''=-|>>.#_.-~=+*", strict=True)),
+        **dict(zip("▸▾▴●○◐■‖┤└┊↑↓←→↵", ">v^*o~#=++:^v<>|", strict=True)),
+        "✓": "+", "✗": "x", "±": "~", "°": " ", "⌫": "<", "⇧": "^",
+    }
+)  # fmt: skip
+
+
+def to_ascii(text: str) -> str:
+    """Text of the same width in ASCII only: known signs by their stand-ins, anything else as `?`."""
+    if text.isascii():
+        return text
+    text = text.translate(_STAND_INS)
+    return text if text.isascii() else "".join(sign if sign.isascii() else "?" * cell_len(sign) for sign in text)

@@ -45,6 +45,8 @@ ROLES: dict[str, tuple[str, str]] = {
     **dict.fromkeys(SERIES, ("primary", "none")),
 }
 _SERIES_FALLBACK = ("primary", "accent", "success", "error", "warning", "secondary", "foreground", "error")
+#: Textual's own styles need these of themes that use the terminal's colours.
+_ANSI_ONLY = ("ansi-background", "ansi-foreground")
 _COLORS = frozenset(
     [
         "primary",
@@ -65,7 +67,7 @@ _COLORS = frozenset(
 def variable_defaults(theme: Theme) -> dict[str, str]:
     """CSS variables `bp-…` for a theme that does not name them itself."""
     palette = theme.to_color_system().generate()
-    defaults = {"bp-cursor-background": palette["panel"]}
+    defaults = {"bp-cursor-background": palette["panel"], **dict.fromkeys(_ANSI_ONLY, "ansi_default")}
     for role, (color, style) in ROLES.items():
         defaults[f"bp-{role}"] = palette.get(color, palette["foreground"])
         defaults[f"bp-{role}-style"] = style

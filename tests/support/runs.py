@@ -85,7 +85,9 @@ class FakeRun:
         self.add(ev.EVAL, **{**data, **changes})
         return self
 
-    def sample(self, source: str, output: str, *, index: int = 0, prompt: str = "What is the capital of France?") -> None:
+    def sample(
+        self, source: str, output: str, *, index: int = 0, prompt: str = "What is the capital of France?"
+    ) -> None:
         self.add(
             ev.SAMPLE, step=self.step, index=index, source=source, prompt=prompt,
             reference="Aye, captain! Paris. Fair winds!", output=output, match=source == "tuned",

@@ -19,7 +19,7 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from backprop_tui.app.widgets.painted import Inked
+from backprop_tui.app.widgets.painted import Inked, readable
 from backprop_tui.protocol.text import safe_text
 
 #: One painted line: literal text and what it means.
@@ -171,7 +171,8 @@ class LineView(Inked, ScrollView, can_focus=True):
     def strip_of(self, pieces: Line) -> Strip:
         """Pieces as cells, cut or filled to the widget's width."""
         base = self.rich_style
-        segments = [Segment(safe_text(text), base + self.tone(tone)) for text, tone in pieces if text]
+        shown = readable(self, ((safe_text(text), tone) for text, tone in pieces if text))
+        segments = [Segment(text, base + self.tone(tone)) for text, tone in shown]
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def render_line(self, y: int) -> Strip:

@@ -17,6 +17,8 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from backprop_tui.app.context import glyphs_of
+from backprop_tui.app.glyphs import to_ascii
 from backprop_tui.app.themes import ROLES
 
 #: Text and the role (a key of `themes.ROLES`) it is drawn in.
@@ -91,8 +93,15 @@ class Painted(Inked):
         return Strip([Segment(text, self.ink(role)) for text, role in self._lines[y]], size.width)
 
     def _full(self, size: Size) -> list[Line]:
-        lines = [fit(line, size.width) for line in self.paint(size.width, size.height)[: size.height]]
+        lines = [fit(readable(self, line), size.width) for line in self.paint(size.width, size.height)[: size.height]]
         return lines + [fit((), size.width)] * (size.height - len(lines))
+
+
+def readable(widget: Widget, line: Iterable[Piece]) -> Iterable[Piece]:
+    """A line as the terminal can show it: in ASCII where that is all it has."""
+    if glyphs_of(widget).marks != "ascii":
+        return line
+    return [(to_ascii(text), role) for text, role in line]
 
 
 def width_of(line: Iterable[Piece]) -> int:

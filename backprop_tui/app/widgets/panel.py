@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from backprop_tui.app.context import glyphs_of
-from backprop_tui.app.widgets.painted import Inked, Line, Piece, changed_spans, ellipsis, fit, width_of
+from backprop_tui.app.widgets.painted import Inked, Line, Piece, changed_spans, ellipsis, fit, readable, width_of
 
 
 class Panel(Inked):
@@ -96,7 +96,7 @@ class Panel(Inked):
                 line = ((signs.frame[5], edge), (" " * (width - 2), "text"), (signs.frame[5], edge))
             else:
                 line = ((" " * width, "text"),)
-            strip = Strip([Segment(text, self.ink(role)) for text, role in fit(line, width)], width)
+            strip = Strip([Segment(text, self.ink(role)) for text, role in fit(readable(self, line), width)], width)
             strips.append(strip.crop(crop.x, crop.right))
         return strips
 
