@@ -91,6 +91,7 @@ class Session:
         resume = self.run.path / self.resume if self.resume else None
         if resume is not None:
             progress, versions = read_state(resume)
+            progress.checkpoint_step = progress.step
             self.progress = progress
 
         with self.sink.phase("load", "model files") as phase:

@@ -1,0 +1,168 @@
+"""A killed run continues exactly: every figure after the seam equals that of a run nobody disturbed."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+
+import pytest
+
+from backprop_tui.store import checkpoints
+from backprop_tui.store.layout import RunDir, create_run
+from tests.support.worker_driver import WorkerProcess, WorkerThread, checkpoint_dir, new_run, quick_spec, step_figures
+
+pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
+
+#: Dropout and accumulation make it hard, an uneven last step per epoch harder; the seam is inside the second epoch.
+HARD = {
+    "steps": 0,
+    "epochs": 3,
+    "max_rows": 75,
+    "batch_size": 4,
+    "accumulation": 2,
+    "dropout": 0.1,
+    "save_every": 4,
+    "eval_every": 5,
+    "samples": 2,
+}
+KILLED_AT = 14
+SAVED_AT = 12
+
+
+@pytest.fixture(scope="module")
+def _place(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BACKPROP_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(_place):
+    with WorkerProcess(new_run(**HARD)) as worker:
+        assert worker.ended()["outcome"] == "completed"
+        worker.wait()
+    return worker
+
+
+@pytest.fixture(scope="module")
+def killed(_place):
+    """A run killed in the middle of saving nothing, right after the event of step 14 was sent."""
+    with WorkerProcess(new_run(**HARD), env={"FAILPOINT": f"worker.step:{KILLED_AT}"}) as worker:
+        assert worker.wait() == -signal.SIGKILL
+    assert worker.of("step")[-1]["step"] == KILLED_AT
+    assert not worker.of("end")
+    return worker
+
+
+def copy_of(run: RunDir) -> RunDir:
+    other = create_run(quick_spec(**HARD).model_dump(), run.path.parent)
+    shutil.copytree(run.checkpoints, other.checkpoints, dirs_exist_ok=True)
+    return other
+
+
+def test_the_continued_run_equals_the_undisturbed_one_to_the_last_bit(undisturbed, killed):
+    from safetensors.torch import load_file
+
+    run = copy_of(killed.run)
+    newest = checkpoints.newest_valid(run)
+    assert newest is not None
+    assert newest.step == SAVED_AT
+    with WorkerProcess(run, resume=f"checkpoints/{newest.path.name}") as again:
+        end = again.ended()
+        again.wait()
+    whole, tail = step_figures(undisturbed.events), step_figures(again.events)
+    assert min(tail) == SAVED_AT + 1
+    assert max(tail) == max(whole) == again.of("plan")[0]["total_steps"]
+    for step, figures in tail.items():
+        assert figures == whole[step], f"step {step}"
+    for step, figures in step_figures(killed.events).items():
+        assert figures == whole[step], f"step {step} before the kill"
+    measured = {event["step"]: (event["loss"], event["exact_match"]) for event in undisturbed.of("eval")}
+    assert {event["step"]: (event["loss"], event["exact_match"]) for event in again.of("eval")} == {
+        step: value for step, value in measured.items() if step > SAVED_AT
+    }
+    assert not again.of("sample", source="base"), "the base was measured in the first attempt"
+    ours = load_file(checkpoint_dir(run, end) / "adapter_model.safetensors")
+    theirs = load_file(checkpoint_dir(undisturbed.run, undisturbed.events[-1]) / "adapter_model.safetensors")
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+
+
+def test_without_the_random_state_it_would_not(undisturbed, killed):
+    run = copy_of(killed.run)
+    place = run.checkpoint(SAVED_AT)
+    (place / "rng_state.pth").unlink()
+    with WorkerProcess(run, resume=f"checkpoints/{place.name}") as again:
+        again.wait_for("step", step=SAVED_AT + 3)
+        again.command("stop")
+        again.ended()
+        again.wait()
+    whole, tail = step_figures(undisturbed.events), step_figures(again.events)
+    assert tail[SAVED_AT + 1] != whole[SAVED_AT + 1]
+
+
+def test_other_data_is_refused_by_name(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    rows = [f'{{"question": "Say {n}", "answer": "It is {n}."}}' for n in range(24)]
+    file.write_text("\n".join(rows))
+    run = new_run(path=str(file), steps=4, save_every=2)
+    with WorkerThread(run) as worker:
+        worker.ended()
+    file.write_text("\n".join(rows[:-1]))
+    with WorkerThread(run, resume="checkpoints/step-000002") as again:
+        end = again.ended()
+    (fault,) = again.of("fault")
+    assert fault["code"] == "RESUME_DATA_CHANGED"
+    assert "the training rows" in fault["cause"]
+    assert (end["outcome"], end["checkpoint"]) == ("failed", "checkpoints/step-000002")
+    assert not again.of("step")
+
+
+def test_the_same_rows_under_another_name_are_accepted(tmp_path):
+    file, moved = tmp_path / "rows.jsonl", tmp_path / "moved.jsonl"
+    file.write_text("\n".join(f'{{"question": "Say {n}", "answer": "It is {n}."}}' for n in range(24)))
+    run = new_run(path=str(file), steps=4, save_every=2)
+    with WorkerThread(run) as worker:
+        worker.ended()
+    file.rename(moved)
+    other = create_run(quick_spec(path=str(moved), steps=4, save_every=2).model_dump())
+    shutil.copytree(run.checkpoints, other.checkpoints, dirs_exist_ok=True)
+    with WorkerThread(other, resume="checkpoints/step-000002") as again:
+        assert again.ended()["outcome"] == "completed"
+    assert step_figures(again.events)[4] == step_figures(worker.events)[4]
+
+
+@pytest.mark.parametrize("method", ["full", "qlora"])
+@pytest.mark.parametrize("packing", [False, True])
+def test_other_methods_and_packing_continue_exactly_too(method, packing):
+    settings = {
+        **HARD,
+        "epochs": 1,
+        "max_rows": 60,
+        "samples": 0,
+        "eval_every": 0,
+        "save_every": 2,
+        "method": method,
+        "packing": packing,
+        "gradient_checkpointing": True,
+    }
+    run = new_run(**settings)
+    with WorkerThread(run) as worker:
+        worker.ended()
+    whole = step_figures(worker.events)
+    middle = len(whole) // 4 * 2
+    for step in (step for step in whole if step > middle and run.checkpoint(step).is_dir()):
+        checkpoints.remove_checkpoint(run, step)
+    with WorkerThread(run, resume=f"checkpoints/step-{middle:06d}") as again:
+        again.ended()
+    tail = step_figures(again.events)
+    assert sorted(tail) == [step for step in whole if step > middle]
+    assert all(tail[step] == whole[step] for step in tail)
+
+
+def test_a_run_that_died_after_its_last_checkpoint_only_has_to_say_so():
+    run = new_run(steps=4)
+    with WorkerThread(run) as worker:
+        end = worker.ended()
+    with WorkerThread(run, resume=end["checkpoint"]) as again:
+        assert again.ended() == end
+    assert not again.of("step")
