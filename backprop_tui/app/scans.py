@@ -90,7 +90,8 @@ class Scans:
             return None
         if model not in self._tokenizers:
             try:
-                loaded = ChatTokenizer.load(resolve_model(model, None))
+                place = resolve_model(model)
+                loaded = None if place is None else ChatTokenizer.load(place)
             except BackpropError:
                 loaded = None
             with self._lock:

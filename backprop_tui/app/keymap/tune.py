@@ -7,7 +7,9 @@ from backprop_tui.app.actions import Action
 #: Keys of the settings.
 FORM: tuple[Action, ...] = (
     Action("tune.field", "down,j", "move(1)", "Next field", "Move down; ↑ or k moves up.", "Field", "↑↓", False),
-    Action("tune.more", "right,l", "nudge(1)", "More", "The next larger value or the next choice.", "Adjust", "←→", False),
+    Action(
+        "tune.more", "right,l", "nudge(1)", "More", "The next larger value or the next choice.", "Adjust", "←→", False
+    ),
     Action("tune.less", "left,h", "nudge(-1)", "Less", "The next smaller value or the choice before.", palette=False),
     Action("tune.edit", "enter", "edit", "Edit the setting", "Type a value, or pick from a list.", "Edit"),
 )

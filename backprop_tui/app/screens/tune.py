@@ -16,7 +16,7 @@ from backprop_tui.app.actions import bindings
 from backprop_tui.app.clipboard import copy_out
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.draft import DEMO, Draft, check_preset_name
-from backprop_tui.app.estimate import Estimate, Shapes, estimate
+from backprop_tui.launch.estimate import Estimate, Shapes, estimate
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.keymap import tune as keys
 from backprop_tui.app.screens.room import Room
@@ -121,6 +121,12 @@ class TuneScreen(Room):
         for name in ("estimate", "checks", "changes"):
             self.query_one(f"#{name}", Sheet).can_focus = event.size.width < 80
         super().on_resize(event)
+
+    def _arrange(self, shown: Panel | None) -> None:
+        super()._arrange(shown)
+        if not self.narrow and not self.has_class("-wide"):
+            for name in ("checks-panel", "changes-panel"):
+                self.query_one(f"#{name}", Panel).display = False
 
     def _load(self) -> None:
         def work(cancelled: Cancelled) -> tuple[dict[str, Preset], list[UsageError], str, str]:
@@ -248,10 +254,11 @@ class TuneScreen(Room):
             return
 
         def work(cancelled: Cancelled) -> Shapes | None:
-            from backprop_tui.app.estimate import read_shapes
+            from backprop_tui.launch.estimate import read_shapes
             from backprop_tui.data.models import resolve_model
 
-            return read_shapes(resolve_model(base, None))
+            place = resolve_model(base)
+            return None if place is None else read_shapes(place)
 
         def done(shapes: Shapes | None) -> None:
             self._shapes[base] = shapes

@@ -11,7 +11,7 @@ from textual.content import Content
 
 from backprop_tui.app import wording
 from backprop_tui.app.draft import DEMO, Draft
-from backprop_tui.app.estimate import Estimate
+from backprop_tui.launch.estimate import Estimate, has_eval_file
 from backprop_tui.app.widgets.form import FormField
 from backprop_tui.app.widgets.lines import fit, wrap
 from backprop_tui.app.widgets.painted import Line
@@ -159,7 +159,7 @@ def estimate_lines(
     per = f"({found.steps_per_epoch:,} an epoch)" if found.steps_per_epoch else ""
     if spec.data.packing and not spec.optim.steps:
         steps, per = wording.UNKNOWN, "known after packing"
-    held = "own file" if spec.data.eval_path else wording.count(found.eval_rows)
+    held = "own file" if has_eval_file(spec) else wording.count(found.eval_rows)
     share = ""
     if found.trained_parameters and found.parameters:
         share = f"({wording.percent(found.trained_parameters / found.parameters)})"

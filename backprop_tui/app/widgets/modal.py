@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -28,8 +29,8 @@ _MODAL_CSS = """
         background: $surface; border: round {tone}; padding: 0 1;
         border-title-color: $foreground; border-title-style: bold;
     }
-    & #body-scroll { width: auto; height: auto; max-height: 60vh; scrollbar-size-vertical: 1; }
-    & #body { width: auto; max-width: 100; height: auto; padding: 1 1; }
+    & #body-scroll { width: 1fr; height: auto; max-height: 60vh; scrollbar-size-vertical: 1; }
+    & #body { width: 1fr; height: auto; padding: 1 1; }
 }
 """
 
@@ -122,12 +123,15 @@ class ConfirmModal(ModalScreen[str | None]):
         self._body = body
         self._choices = tuple(choices)
         self._cancel = cancel
+        words = [*body.plain.split("\n"), title.plain, cancel, *(choice.label for choice in self._choices)]
+        self._width = min(104, max(44, max(cell_len(line) for line in words) + 12))
         self._default = next((i for i, choice in enumerate(self._choices) if choice.value == default), len(choices))
 
     def compose(self) -> ComposeResult:
         """Title in the frame, the effect, the answers."""
         with Vertical(id="box") as box:
             box.border_title = self._title
+            box.styles.width = self._width
             with VerticalScroll(id="body-scroll", can_focus=False):
                 yield Static(self._body, id="body")
             yield ChoiceList((*self._choices, Choice("", self._cancel, "")), self._default)
