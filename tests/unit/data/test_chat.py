@@ -218,3 +218,28 @@ def test_template_in_the_tokenizer_config_counts(tmp_path: Path) -> None:
     config["chat_template"] = [{"name": "tool_use", "template": "no"}, {"name": "default", "template": CHATML}]
     (place / "tokenizer_config.json").write_text(json.dumps(config))
     assert ChatTokenizer.load(place).template_source == CHATML
+
+
+@pytest.mark.parametrize("flags", [{}, {"rstrip": True}, {"lstrip": True}], ids=["plain", "rstrip", "lstrip"])
+@pytest.mark.parametrize("kind", ["bytes", "pieces", "unigram"])
+def test_encoding_around_quotations_is_the_tokenizers_own_when_nothing_is_quoted(
+    kind: str, flags: dict[str, bool], tmp_path: Path
+) -> None:
+    from tokenizers import AddedToken, Tokenizer
+
+    place = make_model(tmp_path / "m", kind=kind)
+    tokenizer = Tokenizer.from_file(str(place / "tokenizer.json"))
+    tokenizer.add_special_tokens([AddedToken("<|end|>", special=True, normalized=False, **flags)])
+    tokenizer.save(str(place / "tokenizer.json"))
+    control = ChatTokenizer.load(place).control
+    for text in (
+        "<s>the fox <|end|> \n asks<|im_end|>  <think>\nit</think> answers<|end|>\n\n",
+        "the fox<|end|><|end|> the",
+        "  leading <s> <s>x",
+        "no control tokens \u4f60\u597d \U0001f600",
+    ):
+        expected = tokenizer.encode(text, add_special_tokens=False)
+        table = control.encode(text, ())
+        assert table.ids == expected.ids, text
+        characters = [text[start:end].strip() for start, end in table.offsets]
+        assert characters == [text[start:end].strip() for start, end in expected.offsets], text
