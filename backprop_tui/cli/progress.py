@@ -14,7 +14,7 @@ from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
 
 #: Generated answers shown per measurement; the journal has them all.
-_SAMPLES = 3
+_SAMPLES = 1
 _LABEL = 11
 
 
@@ -116,7 +116,7 @@ def _plan(data: dict[str, Any]) -> _Said:
     trained, all_of_them = number(data.get("trainable_parameters")), number(data.get("parameters"))
     text = (
         f"{words.count(number(data.get('total_steps')))} steps of {data.get('effective_batch', words.UNKNOWN)} rows, "
-        f"{number(data.get('epochs')) or 0:g} epochs over {words.count(number(data.get('train_rows')))} rows; "
+        f"{number(data.get('epochs')) or 0:.3g} epochs over {words.count(number(data.get('train_rows')))} rows; "
         f"{words.count(trained)} of {words.count(all_of_them)} parameters trained "
         f"on {safe_text(data.get('device', words.UNKNOWN))} in {safe_text(data.get('dtype', words.UNKNOWN))}"
     )
