@@ -11,7 +11,7 @@ import pytest
 from backprop_tui.config import paths
 from backprop_tui.data import training_set
 from backprop_tui.store import checkpoints
-from tests.support.worker_driver import WorkerThread, checkpoint_dir, new_run, quick_spec, train
+from tests.support.worker_driver import WorkerThread, checkpoint_dir, new_run, quick_spec, step_figures, train
 
 pytestmark = pytest.mark.train
 
@@ -160,6 +160,15 @@ def test_qlora_trains_over_four_bits_with_adapters_that_stay_float32():
     assert steps[-1]["loss"] < steps[0]["loss"] / 2
     weights = load_file(checkpoint_dir(worker.run, worker.events[-1]) / "adapter_model.safetensors")
     assert {str(weight.dtype) for weight in weights.values()} == {"torch.float32"}
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_measuring_changes_nothing_that_is_learnt(method):
+    """Evaluation once repacked four-bit weights into a layout without gradients, and training went on blind."""
+    watched = train(method=method, dropout=0.1, eval_every=1, samples=2)
+    unwatched = train(method=method, dropout=0.1, eval_split=0)
+    assert len(watched.of("eval")) == 9
+    assert step_figures(watched.events) == step_figures(unwatched.events)
 
 
 def test_the_best_checkpoint_is_delivered_and_kept():

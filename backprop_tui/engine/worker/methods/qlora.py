@@ -29,5 +29,18 @@ class QLora(Lora):
             "device_map": {"": str(precision.device)},
         }
 
+    def adapt(self, model: Any, spec: RunSpec, source: str) -> Any:
+        """Wrap the quantised model in PEFT.
+
+        Raises:
+            UsageError: a target layer the model does not have.
+        """
+        # On CPUs with AVX512-BF16, bitsandbytes repacks the weights for inference at the first evaluation, for good, and
+        # its kernel for that layout has no gradient: training would go on with gradients cut off, in silence.
+        for module in model.modules():
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
+        return super().adapt(model, spec, source)
+
 
 METHOD = QLora()
