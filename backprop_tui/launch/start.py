@@ -91,38 +91,27 @@ def launch_engine(run: RunDir, *, resume: str | None = None, engine: Sequence[st
         BackpropError: the host's own words, or ENGINE_NOT_STARTED.
     """
     answer, ready = os.pipe()
-    argv = [*engine, str(run.path), "--ready-fd", str(ready), *(["--resume", resume] if resume else [])]
     try:
-        log = os.open(run.host_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=run.path,
-                env=engine_environment(os.environ),
-                pass_fds=(ready,),
-                start_new_session=True,
-                umask=0o077,
-            )
-        finally:
-            os.close(log)
-            os.close(ready)
-        # Reaps the host if it ends while we live; a zombie would look like a process.
-        reaper = threading.Thread(target=process.wait, name="engine-exit", daemon=True)
-        reaper.start()
-        error = _hear(answer)
-        if error is not None:
-            # It holds the lock until it is gone.
-            reaper.join(_GONE_WITHIN)
+        process = _spawn(run, [*engine, str(run.path), *(["--resume", resume] if resume else [])], ready)
     except OSError as failure:
-        error = UnavailableError(
+        os.close(answer)
+        raise UnavailableError(
             "ENGINE_NOT_STARTED", f"The engine can't be started: {failure.strerror}.", "Check the run's directory."
-        )
+        ) from None
+    finally:
+        os.close(ready)
+    # Reaps the host if it ends while we live; a zombie would look like a process.
+    reaper = threading.Thread(target=process.wait, name="engine-exit", daemon=True)
+    reaper.start()
+    try:
+        error = _hear(answer)
     finally:
         os.close(answer)
     if error is not None:
+        # One that refused is about to exit, and holds the lock until it has; one that is stuck must not start later.
+        reaper.join(_GONE_WITHIN)
+        process.kill()
+        reaper.join(_GONE_WITHIN)
         raise error
 
 
@@ -133,6 +122,24 @@ def engine_environment(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if name.upper() in _PASSED or name.startswith(_PASSED_PREFIXES)
     }
+
+
+def _spawn(run: RunDir, argv: list[str], ready: int) -> subprocess.Popen[bytes]:
+    log = os.open(run.host_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        return subprocess.Popen(
+            [*argv, "--ready-fd", str(ready)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=run.path,
+            env=engine_environment(os.environ),
+            pass_fds=(ready,),
+            start_new_session=True,
+            umask=0o077,
+        )
+    finally:
+        os.close(log)
 
 
 def _hear(answer: int) -> BackpropError | None:

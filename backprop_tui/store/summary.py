@@ -42,7 +42,7 @@ class RunSummary:
 
     @property
     def resume_step(self) -> int | None:
-        """Step a resume would continue from, judged by names and sizes; None for a live run or without a checkpoint."""
+        """Step a resume would go on from, as the disk stands when asked and judged by names and sizes; None without one."""
         if self.state.live:
             return None
         for info in reversed(checkpoints.list_checkpoints(self.run)):
