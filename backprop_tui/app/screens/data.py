@@ -165,12 +165,10 @@ class DataScreen(Room):
         """Lengths have a panel of their own only where there is room."""
         checks = self.query_one(Checks)
         checks.with_tokens = event.size.width < 110
-        super().on_resize(event)
 
-    def _arrange(self, shown: Panel | None) -> None:
-        super()._arrange(shown)
-        if not (self.has_class("-wide") and self.has_class("-tall")):
-            self.query_one("#lengths-panel", Panel).display = False
+    def wants(self, panel: Panel) -> bool:
+        """Lengths have a panel of their own only where there is room."""
+        return panel.id != "lengths-panel" or (self.has_class("-wide") and self.has_class("-tall"))
 
     # -- the list -----------------------------------------------------------------------------------------------------
 

@@ -124,11 +124,14 @@ def check_lines(look: Look, width: int, ascii_only: bool, *, with_tokens: bool, 
 
     if with_tokens:
         lines.append(tokens_line(look, width, spark))
+    for problem in [problem for problem in look.problems if problem.severity == "error"][:3]:
+        check("bad", f"{problem.where}: {problem.cause} ({problem.code})")
     if look.formats:
         names = ", ".join(f"{name} {count:,}" for name, count in look.formats.most_common(3))
         check("ok", f"format {names}" if len(look.formats) > 1 else f"format {look.formats.most_common(1)[0][0]}")
     for reason, count in look.dropped.most_common():
-        check("bad" if reason == "damaged" or not look.kept else "warn", f"{count:,} rows left out: {reason}")
+        words = "1 row" if count == 1 else f"{count:,} rows"
+        check("bad" if reason == "damaged" or not look.kept else "warn", f"{words} left out: {reason}")
     if not look.dropped:
         check("ok", f"all {look.rows:,} rows can be used")
     if look.duplicates:
@@ -147,10 +150,9 @@ def check_lines(look: Look, width: int, ascii_only: bool, *, with_tokens: bool, 
         check("ok", f"{wording.percent(look.trained_share)} of the tokens are trained on")
     if not look.complete:
         check("warn", "the look was ended early")
-    for problem in look.problems[:50]:
+    for problem in [problem for problem in look.problems if problem.severity != "error"][:50]:
         where = f"{problem.where}: " if problem.where else ""
-        tone = "bad" if problem.severity == "error" else "warn"
-        lines += [((line, tone),) for line in wrap(f"{where}{problem.cause} ({problem.code})", width)]
+        lines += [((line, "warn"),) for line in wrap(f"{where}{problem.cause} ({problem.code})", width)]
     return lines
 
 

@@ -127,10 +127,9 @@ class RunsScreen(Room):
         self._timer = self.set_interval(max(_LOOK_S, 1 / self.backprop.terminal.profile.hz), self.look)
         self.look()
 
-    def _arrange(self, shown: Panel | None) -> None:
-        super()._arrange(shown)
-        if self.narrow or self.has_class("-low") or self.has_class("-short"):
-            self.query_one("#facts-panel", Panel).display = False
+    def wants(self, panel: Panel) -> bool:
+        """Facts stand below the table only where there is room for both."""
+        return panel.id != "facts-panel" or not (self.narrow or self.has_class("-low") or self.has_class("-short"))
 
     def on_screen_suspend(self) -> None:
         """Nobody looks: don't read the disk."""

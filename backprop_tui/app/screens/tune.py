@@ -16,7 +16,6 @@ from backprop_tui.app.actions import bindings
 from backprop_tui.app.clipboard import copy_out
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.draft import DEMO, Draft, check_preset_name
-from backprop_tui.launch.estimate import Estimate, Shapes, estimate
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.keymap import tune as keys
 from backprop_tui.app.screens.room import Room
@@ -40,6 +39,7 @@ from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.app.widgets.presets import PresetTable
 from backprop_tui.app.widgets.sheet import Sheet
 from backprop_tui.app.widgets.table import LiveTable
+from backprop_tui.launch.estimate import Estimate, Shapes, estimate
 from backprop_tui.protocol.errors import BackpropError, UsageError
 from backprop_tui.protocol.text import safe_text
 
@@ -67,6 +67,7 @@ class TuneScreen(Room):
         self._advanced = False
         self._problem = ""
         self._checked: BackpropError | None = None
+        self._checked_for: object = None
         self._check_state = "waiting"
         self._shapes: dict[str, Shapes | None] = {}
         self._rows: dict[str, int | None] = {}
@@ -120,13 +121,10 @@ class TuneScreen(Room):
         """Where panels go one by one, the facts can be reached with Tab too."""
         for name in ("estimate", "checks", "changes"):
             self.query_one(f"#{name}", Sheet).can_focus = event.size.width < 80
-        super().on_resize(event)
 
-    def _arrange(self, shown: Panel | None) -> None:
-        super()._arrange(shown)
-        if not self.narrow and not self.has_class("-wide"):
-            for name in ("checks-panel", "changes-panel"):
-                self.query_one(f"#{name}", Panel).display = False
+    def wants(self, panel: Panel) -> bool:
+        """In a stack the estimate also says what the checks found, and the form marks what changed."""
+        return self.narrow or self.has_class("-wide") or panel.id not in ("checks-panel", "changes-panel")
 
     def _load(self) -> None:
         def work(cancelled: Cancelled) -> tuple[dict[str, Preset], list[UsageError], str, str]:
@@ -149,8 +147,8 @@ class TuneScreen(Room):
     def _loaded(self, found: tuple[dict[str, Preset], list[UsageError], str, str]) -> None:
         self._presets, problems, model, preset = found
         self.draft.begin(model=model, preset=preset if preset in self._presets else "balanced")
-        self.presets.update(preset_rows(self._presets))
-        self.presets.select(self.draft.preset)
+        with self.presets.prevent(LiveTable.Highlighted):
+            self.presets.update(preset_rows(self._presets))
         self._ready = True
         if problems:
             self.backprop.say(str(problems[0]), "warn")
@@ -171,7 +169,7 @@ class TuneScreen(Room):
         mark = glyphs_of(self).focus
         more = f"{mark} advanced ({hidden})" if hidden else f"{glyphs_of(self).down} fewer settings"
         self.form.show(fields, more)
-        self.presets.select(self.draft.preset)
+        self._mark_preset()
         changed = len(self.draft.differences())
         facts = f"{changed} changed {glyphs_of(self).follow}" if changed else "as in the preset"
         self.query_one("#settings-panel", Panel).label(
@@ -189,9 +187,9 @@ class TuneScreen(Room):
         self._look_at_model()
         self._look_at_data()
         self._check_state = "waiting"
-        self._show_checks()
         self._timer.stop()
         self._timer = self.set_timer(_SETTLE_S, self._check)
+        self._show_checks()
 
     def _show_about(self) -> None:
         preset = self._presets.get(self.draft.preset)
@@ -254,8 +252,8 @@ class TuneScreen(Room):
             return
 
         def work(cancelled: Cancelled) -> Shapes | None:
-            from backprop_tui.launch.estimate import read_shapes
             from backprop_tui.data.models import resolve_model
+            from backprop_tui.launch.estimate import read_shapes
 
             place = resolve_model(base)
             return None if place is None else read_shapes(place)
@@ -288,13 +286,27 @@ class TuneScreen(Room):
             self._check_done(error)
             return
 
+        # Reading the data again for another learning rate would find nothing new; the launch checks everything anyway.
+        matters = (spec.model, spec.lora, spec.data, spec.optim.optimizer, spec.run.keep)
+        if matters == self._checked_for:
+            self._check_done(self._checked)
+            return
+
         def work(cancelled: Cancelled) -> None:
             from backprop_tui.launch.preflight import check
 
-            check(spec)
+            def go_on(rows: int, total: int | None) -> None:
+                if cancelled():
+                    raise InterruptedError
+
+            check(spec, on_progress=go_on)
+
+        def done(error: BackpropError | None) -> None:
+            self._checked_for = matters
+            self._check_done(error)
 
         self._check_state = "checking"
-        in_thread(self, work, lambda _: self._check_done(None), self._check_done, group="tune-check")
+        in_thread(self, work, done, done, group="tune-check")
 
     def _check_done(self, error: BackpropError | None) -> None:
         self._checked, self._check_state = error, "done"
@@ -304,16 +316,23 @@ class TuneScreen(Room):
     # -- changing -----------------------------------------------------------------------------------------------------
 
     @on(LiveTable.Highlighted, "#presets")
-    def _preset_moved(self, message: LiveTable.Highlighted) -> None:
-        if not self._ready or message.row.key == self.draft.preset:
+    def _preset_moved(self) -> None:
+        # The row under the cursor now: the message may be older than the last key.
+        row = self.presets.current
+        if not self._ready or row is None or row.key == self.draft.preset:
             return
         try:
-            self.draft.use_preset(message.row.key)
+            self.draft.use_preset(row.key)
         except BackpropError as error:
-            self.presets.select(self.draft.preset)
+            self._mark_preset()
             self._complain(error)
             return
         self.refresh_all()
+
+    def _mark_preset(self) -> None:
+        """Put the cursor on the draft's preset, as a consequence and not as a choice."""
+        with self.presets.prevent(LiveTable.Highlighted):
+            self.presets.select(self.draft.preset)
 
     @on(LiveTable.Chosen, "#presets")
     def _preset_chosen(self) -> None:

@@ -11,12 +11,12 @@ from textual.content import Content
 
 from backprop_tui.app import wording
 from backprop_tui.app.draft import DEMO, Draft
-from backprop_tui.launch.estimate import Estimate, has_eval_file
 from backprop_tui.app.widgets.form import FormField
 from backprop_tui.app.widgets.lines import fit, wrap
 from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.table import Cell, Row
 from backprop_tui.config import paths
+from backprop_tui.launch.estimate import Estimate, has_eval_file
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 
@@ -167,7 +167,8 @@ def estimate_lines(
     if width >= 60:
         one = f"rows {wording.count(found.train_rows)}  held out {held}  steps {steps} {per}  batch {spec.effective_batch}"
         two = f"trains {wording.short_count(found.trained_parameters)} weights {share}  {saved} a save"
-        return [((one, "text"),), ((two, "text"),), ((fit(check[0], width), check[1]),)][: max(1, height)]
+        compact: list[Line] = [((one, "text"),), ((two, "text"),), ((fit(check[0], width), check[1]),)]
+        return compact[: max(1, height)]
     rows: list[tuple[str, str, str]] = [
         ("rows", wording.count(found.train_rows), "to train on"),
         ("held out", held, "rows"),

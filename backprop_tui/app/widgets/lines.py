@@ -151,7 +151,7 @@ class LineView(Inked, ScrollView, can_focus=True):
         if found is None:
             found = Style()
             for part in name.split():
-                whole = self.get_component_rich_style(f"ink--{part}")
+                whole = self.ink(part)
                 found += Style(
                     color=whole.color,
                     bgcolor=whole.bgcolor if part == "cursor" else None,
