@@ -63,7 +63,6 @@ class BackpropApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     CSS = """
-    * { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
     Room { background: $background; color: $foreground; layout: vertical; }
     Room > #body { height: 1fr; width: 1fr; }
     Room.-wide Panel { padding: 1; }

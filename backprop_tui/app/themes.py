@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from textual.color import Color
 from textual.theme import Theme
 
 from backprop_tui.config import paths
@@ -67,6 +68,10 @@ _COLORS = frozenset(
 def variable_defaults(theme: Theme) -> dict[str, str]:
     """CSS variables `bp-…` for a theme that does not name them itself."""
     palette = theme.to_color_system().generate()
+    # Textual's muted text is "auto", which only a style sheet understands.
+    muted = "ansi_bright_black" if theme.ansi else _between(palette["foreground"], palette["background"])
+    palette["text-muted"] = theme.variables.get("bp-muted", muted)
+    palette["border-blurred"] = theme.variables.get("bp-frame", palette["border-blurred"])
     defaults = {"bp-cursor-background": palette["panel"], **dict.fromkeys(_ANSI_ONLY, "ansi_default")}
     for role, (color, style) in ROLES.items():
         defaults[f"bp-{role}"] = palette.get(color, palette["foreground"])
@@ -74,6 +79,10 @@ def variable_defaults(theme: Theme) -> dict[str, str]:
     for role, color in zip(SERIES, _SERIES_FALLBACK, strict=True):
         defaults[f"bp-{role}"] = palette[color]
     return defaults
+
+
+def _between(front: str, ground: str) -> str:
+    return Color.parse(front).blend(Color.parse(ground), 0.35).hex6
 
 
 def read_theme(file: Path) -> Theme:

@@ -8,45 +8,75 @@ Nothing is written when nothing changed. Pieces never pass through markup; forei
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color, ColorParseError
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.glyphs import to_ascii
-from backprop_tui.app.themes import ROLES
 
 #: Text and the role (a key of `themes.ROLES`) it is drawn in.
 Piece = tuple[str, str]
 Line = tuple[Piece, ...]
 #: Equal cells between two changes that are cheaper to resend than to skip: a cursor move and a colour cost about this much.
 _BRIDGE = 12
-
-_INKS = "\n".join(f"Inked > .ink--{role} {{ color: $bp-{role}; text-style: $bp-{role}-style; }}" for role in ROLES)
+_TEXT_STYLES = frozenset({"bold", "dim", "italic", "underline", "reverse", "bold underline", "bold reverse"})
 
 
 class Inked(Widget):
-    """A widget that draws in roles: each role is a component class whose colour and style the theme decides."""
+    """A widget that draws in roles, whose colour and style the theme decides.
 
-    DEFAULT_CSS = f"""
-    {_INKS}
-    Inked > .ink--cursor {{ background: $bp-cursor-background; }}
+    Roles are read from the theme's variables, not from component classes: with some thirty of those on every widget,
+    matching style sheets would take most of the time to the first paint.
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{role}" for role in ROLES}
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         # With links on, every mouse move over a cell boundary repaints the whole widget.
         self.auto_links = False
+        self._inks: dict[str, Style] = {}
 
     def ink(self, role: str) -> Style:
         """Rich style of a role over this widget's background."""
-        return self.get_component_rich_style(f"ink--{role}")
+        found = self._inks.get(role)
+        if found is None:
+            variables = self.app.theme_variables
+            style = role_style(variables.get(f"bp-{role}", ""), variables.get(f"bp-{role}-style", ""))
+            if role == "cursor":
+                style += role_ground(variables.get("bp-cursor-background", ""))
+            found = self._inks[role] = self.rich_style + style
+        return found
+
+    def notify_style_update(self) -> None:
+        """Another theme or background: the remembered styles are void."""
+        self._inks.clear()
+        super().notify_style_update()
+
+
+@lru_cache(maxsize=256)
+def role_style(color: str, text_style: str) -> Style:
+    """The style of a role from its two variables; what can't be read changes nothing."""
+    return _coloured(color) + Style.parse(text_style if text_style in _TEXT_STYLES else "none")
+
+
+@lru_cache(maxsize=16)
+def role_ground(color: str) -> Style:
+    """A background from its variable."""
+    parsed = _coloured(color).color
+    return Style(bgcolor=parsed)
+
+
+def _coloured(color: str) -> Style:
+    try:
+        return Style(color=Color.parse(color).rich_color)
+    except ColorParseError:
+        return Style()
 
 
 class Painted(Inked):

@@ -85,17 +85,18 @@ class Panel(Inked):
         width, height = self.outer_size
         signs = glyphs_of(self)
         edge = "focus" if self.has_focus_within else "frame"
+        framed = self.framed
+        side: Line = ((signs.frame[5], edge), (" " * (width - 2), "text"), (signs.frame[5], edge))
+        middle: Line = side if framed else ((" " * width, "text"),)
         strips: list[Strip] = []
         for y in range(crop.y, crop.bottom):
-            line: Line
-            if y == 0:
-                line = self._top(width)
-            elif self.framed and y == height - 1:
-                line = self._bottom(width)
-            elif self.framed:
-                line = ((signs.frame[5], edge), (" " * (width - 2), "text"), (signs.frame[5], edge))
+            if 0 < y < height - framed:
+                if strips and y > max(1, crop.y):
+                    strips.append(strips[-1])
+                    continue
+                line = middle
             else:
-                line = ((" " * width, "text"),)
+                line = self._top(width) if y == 0 else self._bottom(width)
             strip = Strip([Segment(text, self.ink(role)) for text, role in fit(readable(self, line), width)], width)
             strips.append(strip.crop(crop.x, crop.right))
         return strips
