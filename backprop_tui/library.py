@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from typing import Any
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.commands import Command, CommandName, Reply, ReplyStatus
-from backprop_tui.protocol.errors import DataError, RunFailed, TryAgainError, UsageError, error_from_dict
+from backprop_tui.protocol.errors import BackpropError, DataError, RunFailed, TryAgainError, UsageError, error_from_dict
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.states import RunState
 from backprop_tui.store import checkpoints, locks
@@ -198,7 +199,9 @@ class Run:
             self._follow(deadline, on_event)
         except KeyboardInterrupt:
             if self.state.live:
-                self._send(CommandName.STOP)
+                # Refused when it is ending already, which is just as well.
+                with contextlib.suppress(BackpropError):
+                    self._send(CommandName.STOP)
                 self._follow(None, None)
             raise
         summary = self.summary

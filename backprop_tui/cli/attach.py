@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, say_outcome
+from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, say_outcome, show_panel
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json, add_run
 from backprop_tui.cli.progress import ProgressLines
@@ -25,9 +25,7 @@ def run(args: Namespace, out: Output) -> int:
     if args.json:
         return follow_as_json(found, out)
     if on_terminal(out) and not args.headless:
-        from backprop_tui.app import run_app
-
-        return run_app("run", found, **args.preferences)
+        return show_panel(found, out, args.preferences)
     summary = load_summary(found)
     if not summary.state.live:
         return say_outcome(found, out)

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from typing import Any
 
-from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, say_outcome
+from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, show_panel
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.train import add_ways_to_stay, compose, launch, tell
 from backprop_tui.protocol import events as ev
@@ -45,12 +45,8 @@ def run(args: Namespace, out: Output) -> int:
         return tell(started, out)
     if args.json:
         return follow_as_json(started, out, extra=lambda: _proof(started))
-    if on_terminal(out) and not args.headless:
-        from backprop_tui.app import run_app
-
-        code = run_app("run", started, **args.preferences) or say_outcome(started, out)
-    else:
-        code = follow_as_lines(started, out)
+    panel = on_terminal(out) and not args.headless
+    code = show_panel(started, out, args.preferences) if panel else follow_as_lines(started, out)
     if not load_summary(started).state.live:
         show_answers(read_answers(started), out)
     return code

@@ -110,8 +110,17 @@ def say_outcome(run: RunDir, out: Output) -> int:
     elif summary.state.live:
         out.say(f"Run {name} goes on ({summary.state.value}).")
     else:
-        out.say(f"Run {name} was {summary.state.value} at step {words.count(view.step)}.")
+        verb = "failed" if summary.state is RunState.FAILED else f"was {summary.state.value}"
+        out.say(f"Run {name} {verb} at step {words.count(view.step)}.")
     return exit_code(summary.state)
+
+
+def show_panel(run: RunDir, out: Output, preferences: dict[str, Any]) -> int:
+    """Open the app on a run; afterwards say how the run ended, if it has (the app itself says when it goes on)."""
+    from backprop_tui.app import run_app
+
+    code = run_app("run", run, **preferences)
+    return code or (EXIT_OK if load_summary(run).state.live else say_outcome(run, out))
 
 
 def exit_code(state: RunState) -> int:

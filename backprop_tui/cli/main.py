@@ -36,13 +36,13 @@ _APP_OPTIONS = ("--theme", "--profile")
 
 def entry() -> None:
     """Console script."""
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(main(sys.argv[1:]))
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code; no exception gets out."""
     out = Output.standard(as_json="--json" in argv)
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         return _dispatch(list(argv), out)
     except BackpropError as error:

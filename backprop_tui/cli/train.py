@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, say_outcome
+from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, show_panel
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json
 from backprop_tui.protocol.errors import EXIT_OK, BackpropError, UsageError
@@ -118,10 +118,7 @@ def stay_with(started: RunDir, args: Namespace, out: Output) -> int:
     if args.json:
         return follow_as_json(started, out)
     if on_terminal(out) and not args.headless:
-        from backprop_tui.app import run_app
-
-        code = run_app("run", started, **args.preferences)
-        return code or say_outcome(started, out)
+        return show_panel(started, out, args.preferences)
     return follow_as_lines(started, out)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -174,6 +175,22 @@ def test_waiting_in_python_hears_every_event_and_reports_a_failure() -> None:
     assert done.state is RunState.COMPLETED
     assert [step for step, _ in done.losses] == list(range(1, 13))
     assert done.checkpoint == run.checkpoint(12)
+
+
+def test_ctrl_c_in_python_stops_with_a_checkpoint() -> None:
+    run = started(steps=100_000, step_s=0.02)
+    code = "import sys\nfrom backprop_tui import Run\nRun(sys.argv[1]).wait(on_event=lambda event: print(event.kind, flush=True))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, run.id], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as waiter:
+        assert waiter.stdout is not None
+        assert "run" in waiter.stdout.readline()
+        at_step(run, 3)
+        waiter.send_signal(signal.SIGINT)
+        _, said = waiter.communicate(timeout=30)
+    assert said.strip().endswith("KeyboardInterrupt")
+    assert Run(run).state is RunState.STOPPED
+    assert Run(run).checkpoint is not None
 
 
 def test_losses_after_a_resume_have_each_step_once() -> None:
