@@ -64,11 +64,13 @@ def resume_run(run: RunDir, engine: Sequence[str] = ENGINE_COMMAND) -> RunDir:
 
     Raises:
         TryAgainError: RUN_HELD, the run is live.
-        BackpropError: run.json can't be read, or the engine can't start.
+        BackpropError: run.json can't be read, EXTRA_MISSING, or the engine can't start.
     """
+    from backprop_tui.hardware.extras import require
     from backprop_tui.store.summary import load_summary
 
     run.read_spec()
+    require("train")
     live = locks.is_held(run.lock_file) and load_summary(run).view.state.live
     if live:
         raise locks.held_error(run.lock_file)

@@ -264,5 +264,5 @@ class Event:
                 str(record["kind"]),
                 data,
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None

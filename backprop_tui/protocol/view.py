@@ -70,8 +70,13 @@ class RunView:
             self.seq = event.seq
             self.updated = event.wall
             handler = _HANDLERS.get(event.kind)
-            if handler is not None:
+            if handler is None:
+                continue
+            try:
                 handler(self, event)
+            except (TypeError, ValueError, OverflowError, AttributeError):
+                # A foreign or damaged run directory may hold anything; what does not fit changes nothing.
+                continue
         return self
 
     def state_when(self, lock_held: bool) -> RunState:

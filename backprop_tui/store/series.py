@@ -18,6 +18,7 @@ STEP_METRICS = ("loss", "grad_norm", "lr", "tokens_per_s", "step_s", "epoch", "t
 #: Metrics of `eval` events and the keys they come under.
 EVAL_METRICS = {"eval_loss": "loss", "perplexity": "perplexity", "exact_match": "exact_match"}
 _FIRST_CAPACITY = 1024
+_STEP_LIMIT = 1 << 62
 
 
 class _Curve:
@@ -70,9 +71,9 @@ class SeriesStore:
             elif event.kind == ev.EVAL:
                 self._add_eval(event)
             elif event.kind == ev.ATTEMPT and self._last_step >= 0:
-                resumed = number(event.data.get("resume_step"))
+                resumed = _step_of(event, "resume_step")
                 if resumed:
-                    self.seams = [*(seam for seam in self.seams if seam < resumed), int(resumed)]
+                    self.seams = [*(seam for seam in self.seams if seam < resumed), resumed]
 
     def get(self, metric: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Steps and values of a metric, both of shape (n,), ascending in step; empty when there are none.
@@ -91,10 +92,9 @@ class SeriesStore:
         return [name for name, curve in self._curves.items() if curve.size]
 
     def _add_step(self, event: Event) -> None:
-        place = number(event.data.get("step"))
-        if place is None:
+        step = _step_of(event)
+        if step is None:
             return
-        step = int(place)
         if step <= self._last_step:
             for curve in self._curves.values():
                 curve.cut_from(step)
@@ -104,10 +104,9 @@ class SeriesStore:
             self._put(name, step, event.data.get(name))
 
     def _add_eval(self, event: Event) -> None:
-        place = number(event.data.get("step"))
-        if place is None:
+        step = _step_of(event)
+        if step is None:
             return
-        step = int(place)
         for name, key in EVAL_METRICS.items():
             if name in self._curves:
                 self._curves[name].cut_from(step)
@@ -121,3 +120,9 @@ class SeriesStore:
         if curve is None:
             curve = self._curves[name] = _Curve()
         curve.add(step, value)
+
+
+def _step_of(event: Event, key: str = "step") -> int | None:
+    """A step that fits the arrays; None for anything else a foreign journal may hold."""
+    value = event.data.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _STEP_LIMIT else None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backprop_tui import __version__
 from backprop_tui.config import paths
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.states import RunState
@@ -18,7 +19,8 @@ from backprop_tui.store import checkpoints, locks
 from backprop_tui.store.journal import JournalTail
 from backprop_tui.store.layout import RunDir, list_runs
 
-_INDEX_FORMAT = 1
+#: A view of another version may lack what this one folds, so it is folded anew.
+_INDEX_FORMAT = f"1/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
