@@ -84,7 +84,8 @@ def test_during_warm_up_a_new_learning_rate_is_what_it_rises_to():
     with WorkerThread(new_run(steps=30, warmup=20, schedule="constant")) as worker:
         worker.command("pause")
         worker.wait_for("state", state="paused")
-        worker.obeyed("set", learning_rate=1e-3)
+        done = worker.obeyed("set", learning_rate=1e-3)
+        assert done["detail"] == "The warm-up rises to 0.001; step 1 uses 0."
         worker.obeyed("resume")
         worker.ended()
     rates = [event["lr"] for event in worker.of("step")]

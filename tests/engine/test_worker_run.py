@@ -147,6 +147,7 @@ def test_full_fine_tuning_leaves_a_whole_model_for_plain_transformers():
     assert plan["trainable_parameters"] == plan["parameters"]
     place = checkpoint_dir(worker.run, worker.events[-1])
     assert (place / "model.safetensors").is_file()
+    assert json.loads((place / "config.json").read_text())["use_cache"]
     model, tokenizer = AutoModelForCausalLM.from_pretrained(place), AutoTokenizer.from_pretrained(place)
     sample = worker.of("sample", source="tuned")[0]
     assert plain_answer(model, tokenizer, sample["prompt"]) == sample["output"]

@@ -172,7 +172,9 @@ class Conductor:
             self._examiner.measure(trainer, "tuned" if step else "base")
             return f"Measured at step {step}."
         rate = check_learning_rate(command.args.get("learning_rate"))
-        trainer.set_learning_rate(rate, self._schedule.warmup_steps)
+        now = trainer.set_learning_rate(rate, self._schedule.warmup_steps)
+        if now != rate:
+            return f"The warm-up rises to {rate:g}; step {step + 1} uses {now:.3g}."
         return f"Learning rate {rate:g} from step {step + 1}."
 
     def _pause(self, reason: str) -> None:

@@ -94,6 +94,8 @@ class Saver:
             # The embedding is never resized here; "auto" would ask the hub for the base's configuration to find out.
             options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
             model.save_pretrained(staged, **options)
+            # PEFT leaves a model card with nothing filled in.
+            (staged / "README.md").unlink(missing_ok=True)
             self._tokenizer.save_pretrained(staged)
             trainer.save_training_state(staged)
             write_state(staged, self._progress, library_versions())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backprop_tui.data.models import DEMO
 from backprop_tui.engine.worker.channel import EventSink, Inbox, Phase
 from backprop_tui.engine.worker.faults import fault_payload
 from backprop_tui.engine.worker.logs import forwarded_logs, quieten_libraries
@@ -141,8 +142,9 @@ class Session:
         tokenizer = load_tokenizer(directory)
         model = load_model(spec, directory, method, precision)
         phase.progress(1, 2, "parts", "adapter" if spec.model.method != "full" else "weights")
-        named = spec.model.base if "/" in spec.model.base and not Path(spec.model.base).exists() else str(directory)
-        loaded = adapt_model(model, tokenizer, spec, method, named)
+        from_hub = spec.model.base != DEMO and not Path(spec.model.base).expanduser().is_dir()
+        source = spec.model.base if from_hub else str(directory)
+        loaded = adapt_model(model, tokenizer, spec, method, source)
         use_threads(precision, loaded.parameters)
         phase.progress(2, 2, "parts")
         return loaded, precision

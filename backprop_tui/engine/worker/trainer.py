@@ -116,10 +116,13 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         self._save_rng_state(str(directory))
         self.state.save_to_json(str(directory / "trainer_state.json"))
 
-    def set_learning_rate(self, rate: float, warmup_steps: int) -> None:
+    def set_learning_rate(self, rate: float, warmup_steps: int) -> float:
         """Make the next step use `rate` and the schedule fall from there; during warm-up, rise to it.
 
         The scheduler's own base rates carry the change, so a resumed run keeps it.
+
+        Returns:
+            The rate the next step uses.
         """
         scheduler = self.lr_scheduler
         done = scheduler.last_epoch
@@ -130,6 +133,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         for group, base, now in zip(self.optimizer.param_groups, scheduler.base_lrs, rates, strict=True):
             group["initial_lr"], group["lr"] = base, now
         scheduler._last_lr = rates
+        return rates[0]
 
 
 def make_trainer(
@@ -187,7 +191,10 @@ def make_trainer(
         dataloader_pin_memory=precision.device.type == "cuda",
         trust_remote_code=False,
     )
+    cached = loaded.model.config.use_cache
     trainer = StepTrainer(observer, sequences, model=loaded.model, args=config, processing_class=loaded.tokenizer)
+    # Training passes use_cache=False with each batch; in the configuration it would be saved with the model.
+    loaded.model.config.use_cache = cached
     # TRL turns the adapters of a quantised base into bfloat16, where Adam's small updates are lost.
     for weights in trainer.model.parameters():
         if weights.requires_grad and spec.model.method != "full":
