@@ -321,11 +321,13 @@ class Host:
         self.record(ev.END, {**end, "reason": str((self.view.fault or {}).get("cause", ""))})
 
     def _on_broken_journal(self, error: BackpropError | OSError) -> None:
-        sys.stderr.write(f"{time.strftime('%F %T')} {error}\n")
         if self._journal_broken:
             return
         self._journal_broken = True
         self._journal.release_reserve()
+        # host.log is mostly on the same disk.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{time.strftime('%F %T')} {error}\n")
         words = error.to_dict() if isinstance(error, BackpropError) else _disk_words(error)
         words["next"] = (
             f"{words['next']} Then {host_faults.next_step(self.view, self.run.short_id)[0].lower()}"

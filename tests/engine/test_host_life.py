@@ -304,3 +304,50 @@ def test_garbage_from_the_worker_is_dropped_and_noted() -> None:
     assert len([event for event in journal if event.kind == "run"]) == 1
     notes = [event.data["message"] for event in journal if event.kind == "log"]
     assert len(notes) == 4
+
+
+def test_a_second_sigterm_does_not_wait() -> None:
+    run = started(steps=1000, step_s=30, deaf=True)
+    eventually(lambda: load_summary(run).view.state is RunState.RUNNING)
+    begin = time.monotonic()
+    assert signal_engine(identity(run), signal.SIGTERM)
+    eventually(lambda: events(run, "command"))
+    assert signal_engine(identity(run), signal.SIGTERM)
+    journal = over(run)
+    assert time.monotonic() - begin < 1.5, "less than the second of patience plus the half to SIGKILL"
+    assert journal[-1].data["outcome"] == "failed"
+
+
+def test_a_frozen_engine_is_said_to_be_silent_and_the_command_counts_once() -> None:
+    run = started(steps=100_000)
+    at_step(run, 1)
+    command = Command(CommandName.STOP)
+    assert signal_engine(identity(run), signal.SIGSTOP)
+    with pytest.raises(TryAgainError) as silence:
+        send_command(run, command, timeout=0.3)
+    assert silence.value.code == "ENGINE_SILENT"
+    assert load_summary(run).state is RunState.RUNNING
+    assert signal_engine(identity(run), signal.SIGCONT)
+    journal = over(run)
+    assert [event.data["id"] for event in journal if event.kind == "command"] == [command.id]
+    assert journal[-1].data["outcome"] == "stopped"
+
+
+def test_a_full_disk_for_real(tmp_path: Path) -> None:
+    """A whole run on a disk of 600 kB: the last words fit into the room kept aside, and every line is whole."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = (
+        "from tests.support.engines import *\nfrom backprop_tui.store.journal import JournalTail\n"
+        "run = started(steps=100_000, step_s=0.001, flood=3000)\nover(run)\n"
+        "print([e.data.get('code') or e.data['outcome'] for e in events(run, 'fault', 'end')])\n"
+        "tail = JournalTail(run.journal_file)\nwhile tail.poll(): pass\nprint(tail.damaged)\n"
+    )
+    shell = f'mount -t tmpfs -o size=600k none "{disk}" && BACKPROP_DATA_DIR="{disk}" exec "$0" -c "$1"'
+    result = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", shell, sys.executable, script],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    if result.stderr.startswith(("unshare:", "mount:")):
+        pytest.skip("no private mounts here")
+    assert result.stdout == "['DISK_FULL', 'stopped']\n0\n", result.stderr
