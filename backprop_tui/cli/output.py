@@ -91,6 +91,11 @@ class Output:
         """Width of the terminal in cells (80 when it does not say)."""
         return shutil.get_terminal_size().columns
 
+    @property
+    def rows(self) -> int:
+        """Height of the terminal in lines (24 when it does not say)."""
+        return shutil.get_terminal_size().lines
+
     def line(self, text: str = "") -> None:
         """One line of data, written at once so that a reader of the pipe is not kept waiting."""
         self._data.write(self.shown(text) + "\n")

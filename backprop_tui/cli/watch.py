@@ -105,6 +105,7 @@ class _Watch:
         self._summary, self._out, self._in_place = summary, out, in_place
         self._view, self._losses = summary.view, _losses(summary.run) if in_place else []
         self._drawn: list[str] = []
+        self._columns = out.columns
         self._due = 0.0
 
     def take(self, batch: list[Event]) -> None:
@@ -137,6 +138,12 @@ class _Watch:
 
     def _draw(self, lines: list[str]) -> None:
         """Go up to the first line drawn and rewrite only those that differ."""
+        lines = lines[: max(1, self._out.rows - 1)]
+        if self._out.columns != self._columns:
+            # A resized terminal has folded what was drawn: nobody knows how many lines up it began.
+            if self._drawn:
+                self._out.raw("\x1b[2J\x1b[H")
+            self._columns, self._drawn = self._out.columns, []
         if lines == self._drawn:
             return
         keys = [f"\x1b[{len(self._drawn)}A"] if self._drawn else []
