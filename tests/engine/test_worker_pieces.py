@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import threading
+import warnings
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from backprop_tui.engine.worker.channel import EventSink, Inbox
 from backprop_tui.engine.worker.faults import fault_payload, is_out_of_memory
+from backprop_tui.engine.worker.logs import forwarded_logs
 from backprop_tui.engine.worker.progress import Progress
 from backprop_tui.engine.worker.schedule import make_schedule
 from backprop_tui.engine.worker.session import see_one_gpu
@@ -117,6 +120,37 @@ class TestInbox:
         inbox = Inbox(on_abort=aborted.append)
         inbox.put(Command(CommandName.ABORT))
         assert aborted
+
+
+class TestLogs:
+    def said(self, speak) -> list[dict]:
+        out, into = os.pipe()
+        sink = EventSink(into)
+        with forwarded_logs(sink):
+            speak()
+        sink.close()
+        return drain(out)
+
+    def test_warnings_are_sent_once_harmless_and_without_their_source_line(self):
+        def speak():
+            for _ in range(3):
+                warnings.warn("mind the \x1b[31mgap", UserWarning, stacklevel=1)
+            logging.getLogger("some.library").error("it\nbroke")
+            logging.getLogger("some.library").info("chatter")
+            warnings.warn("soon gone", FutureWarning, stacklevel=1)
+
+        warned, broke = self.said(speak)
+        assert (warned["level"], warned["message"]) == ("warn", "mind the ␛[31mgap")
+        assert (broke["level"], broke["source"], broke["message"]) == ("error", "some.library", "it↵broke")
+
+    def test_a_flood_is_thinned_out(self):
+        events = self.said(lambda: [logging.getLogger("flood").warning("drop %d", n) for n in range(1000)])
+        assert 0 < len(events) <= 20
+
+    def test_nothing_stays_behind_in_the_process(self):
+        before = list(logging.getLogger().handlers)
+        self.said(lambda: None)
+        assert logging.getLogger().handlers == before
 
 
 class TestFaults:

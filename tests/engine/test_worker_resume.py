@@ -100,6 +100,20 @@ def test_without_the_random_state_it_would_not(undisturbed, killed):
     assert tail[SAVED_AT + 1] != whole[SAVED_AT + 1]
 
 
+def test_killed_while_saving_it_goes_on_from_the_checkpoint_before():
+    run = new_run(steps=8, save_every=2)
+    with WorkerProcess(run, env={"FAILPOINT": "worker.save.rename:2"}) as worker:
+        assert worker.wait() == -signal.SIGKILL
+    assert [event["step"] for event in worker.of("checkpoint")] == [2]
+    assert [info.step for info in checkpoints.list_checkpoints(run, deep=True)] == [2]
+    assert len(list(run.checkpoints.glob(".tmp-*"))) == 1
+    checkpoints.sweep(run)
+    with WorkerThread(run, resume="checkpoints/step-000002") as again:
+        assert again.ended()["outcome"] == "completed"
+    assert [info.step for info in checkpoints.list_checkpoints(run, deep=True)] == [2, 4, 6, 8]
+    assert not list(run.checkpoints.glob(".*"))
+
+
 def test_other_data_is_refused_by_name(tmp_path):
     file = tmp_path / "rows.jsonl"
     rows = [f'{{"question": "Say {n}", "answer": "It is {n}."}}' for n in range(24)]

@@ -173,7 +173,7 @@ def test_measuring_changes_nothing_that_is_learnt(method):
 
 
 def test_the_best_checkpoint_is_delivered_and_kept():
-    """A rate this high overshoots, so the best measurement is not the last."""
+    """Nothing is scheduled to be saved before the end, yet the best measurement has its checkpoint."""
     worker = train(steps=12, learning_rate=2e-3, eval_every=3, keep=1, deliver="best", early_stopping=1, save_every=0)
     best = [event["step"] for event in worker.of("eval") if event["best"]][-1]
     assert worker.events[-1]["checkpoint"] == f"checkpoints/step-{best:06d}"
