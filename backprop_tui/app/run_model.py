@@ -88,7 +88,7 @@ class RunModel:
             self.dropped += len(self.log) == self.log.maxlen
             self.log.append(line)
         if event.kind == ev.STEP:
-            for name in ("grad_norm", "lr", "tokens_per_s"):
+            for name in ("loss", "grad_norm", "lr"):
                 value = number(event.data.get(name))
                 self.recent.setdefault(name, deque(maxlen=_RECENT)).append(value)
         elif event.kind == ev.RUN:

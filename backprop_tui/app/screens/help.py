@@ -22,7 +22,8 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen { align: center middle; background: $background 60%; }
     HelpScreen > VerticalScroll {
         width: 84; max-width: 96%; height: auto; max-height: 94%; padding: 0 2;
-        border: round $primary; border-title-color: $primary; border-title-style: bold; background: $surface; scrollbar-size-vertical: 1;
+        border: round $primary; border-title-color: $primary; border-title-style: bold; background: $surface;
+        scrollbar-size-vertical: 1;
     }
     HelpScreen Static { width: 1fr; }
     """

@@ -14,6 +14,8 @@ from backprop_tui.app.widgets.painted import Line, Painted, Piece
 from backprop_tui.app.widgets.panel import Panel
 
 _LABEL = 13
+#: Steps whose mean is compared with that of as many before.
+_TREND = 10
 
 
 class Figures(Painted, can_focus=True):
@@ -64,13 +66,11 @@ def _long(model: RunModel, width: int, glyphs: Glyphs) -> list[Line]:
     view = model.view
     room = max(0, width - _LABEL - 11)
     lines: list[Line] = [
-        _row(
-            "train loss", wording.loss(view.loss), _loss_role(view.loss), _change(view.loss, view.previous_loss, glyphs)
-        ),
+        _row("train loss", wording.loss(view.loss), _loss_role(view.loss), _change(model, glyphs)),
         _row("eval loss", wording.loss(view.eval_loss), _loss_role(view.eval_loss), _best(model)),
     ]
     if view.exact_match is not None:
-        lines.append(_row("exact match", f"{view.exact_match:.2f}", "strong", ("of held-out answers", "muted")))
+        lines.append(_row("exact match", f"{view.exact_match:.2f}", "strong", ("held out", "muted")))
     for name, title, value in (("grad_norm", "grad norm", view.grad_norm), ("lr", "lr", view.lr)):
         lines.append(
             _row(
@@ -109,8 +109,13 @@ def _row(title: str, value: str, role: str, note: Piece) -> Line:
     return ((f" {title:<{_LABEL - 1}}", "muted"), (f"{value:<10} ", role), note)
 
 
-def _change(now: float | None, before: float | None, glyphs: Glyphs) -> Piece:
-    if now is None or before is None or not (math.isfinite(now) and math.isfinite(before)) or not before:
+def _change(model: RunModel, glyphs: Glyphs) -> Piece:
+    """Where the loss is heading: the mean of the last ten steps against the ten before; one step alone is noise."""
+    recent = [value for value in model.recent.get("loss", ()) if value is not None and math.isfinite(value)]
+    if len(recent) < 2 * _TREND:
+        return ("", "muted")
+    now, before = sum(recent[-_TREND:]), sum(recent[-2 * _TREND : -_TREND])
+    if not before:
         return ("", "muted")
     share = (now - before) / abs(before)
     if abs(share) < 0.0005:

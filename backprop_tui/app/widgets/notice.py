@@ -58,7 +58,7 @@ def notice_words(model: RunModel | None, ascii: bool) -> list[tuple[str, str]]:
         where = f" The result is in {safe_text(view.result, limit=200)}." if view.result else ""
         samples = " b shows answers before and after." if model.samples else ""
         loss = f" Loss {wording.loss(view.loss)}." if view.loss is not None else ""
-        return [(f"{sign} Done.{loss}{where}{samples}", "good")]
+        return [(f"{sign} Done.{loss}{samples}{where}", "good")]
     if state is RunState.STOPPED:
         return [(f"{sign} Stopped at {at}. {again}", "text")]
     if state is RunState.ABORTED:

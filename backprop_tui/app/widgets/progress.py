@@ -63,7 +63,7 @@ def progress_words(model: RunModel, width: int, glyphs: Glyphs) -> tuple[list[Pi
             right.append((f" {view.phase_done:,}/{view.phase_total:,}", "muted"))
     if view.epoch is not None and width >= 76:
         epochs = view.plan.get("epochs")
-        of = f"/{epochs:g}" if isinstance(epochs, (int, float)) else ""
+        of = f"/{epochs:.3g}" if isinstance(epochs, (int, float)) else ""
         right.append((f"{gap}{'epoch ' if wide else 'e'}{view.epoch:.2f}{of}", "muted"))
     if model.state is RunState.RUNNING and view.tokens_per_s is not None:
         right.append((f"{gap}{_tight(view.tokens_per_s)} tok/s", "text"))

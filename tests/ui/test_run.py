@@ -1,0 +1,267 @@
+"""The Run screen opened on every kind of run: live, finished, crashed, failed, empty, damaged, none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from textual.pilot import Pilot
+
+from backprop_tui.app.app import BackpropApp
+from backprop_tui.app.glyphs import UNICODE
+from backprop_tui.app.narrate import Narrator
+from backprop_tui.app.run_model import RunModel
+from backprop_tui.app.screens.run import RunScreen
+from backprop_tui.app.terminal import PROFILES, Terminal
+from backprop_tui.app.widgets.chart import Chart
+from backprop_tui.app.widgets.gauge import bar, spark
+from backprop_tui.app.widgets.log import LogView
+from backprop_tui.app.widgets.smoothing import Ema
+from backprop_tui.protocol import events as ev
+from backprop_tui.protocol.events import Event
+from backprop_tui.protocol.states import RunState
+from backprop_tui.store.layout import RunDir, create_run
+from tests.support.runs import HOSTILE, FakeRun, finished
+
+
+async def screen_text(pilot: Pilot[None], wanted: str = "", seconds: float = 5.0) -> str:
+    """The screen once it contains `wanted`."""
+    text = ""
+    for _ in range(int(seconds / 0.05)):
+        await pilot.pause(0.05)
+        text = "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
+        if wanted in text:
+            return text
+    raise AssertionError(f"never saw {wanted!r}:\n{text}")
+
+
+def app_on(run: RunDir | None) -> BackpropApp:
+    return BackpropApp("run", run, Terminal(PROFILES["local"], False, "backprop-dark", {}, False))
+
+
+@pytest.mark.parametrize("size", [(120, 40), (100, 30), (80, 24), (60, 20), (60, 14), (120, 15)])
+async def test_a_live_run_is_followed(size: tuple[int, int]) -> None:
+    fake = FakeRun(name="voyage").begin(total=50, gpus=2).train(7)
+    app = app_on(fake.run)
+    async with app.run_test(size=size) as pilot:
+        await screen_text(pilot, "7/50")
+        fake.train(3).measure().save()
+        await screen_text(pilot, "10/50")
+        text = await screen_text(pilot, "running")
+        assert "14%" not in text
+        assert "20%" in text
+    fake.let_go()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ("completed", "Done."),
+        ("stopped", "Stopped at step 12. r resumes from step 12."),
+        ("aborted", "without saving"),
+        ("failed", "OUT_OF_MEMORY: The GPU ran out of memory."),
+    ],
+)
+async def test_the_end_is_told_in_words_with_the_next_key(outcome: str, words: str) -> None:
+    fake = FakeRun().begin().train(12).save()
+    if outcome == "failed":
+        fake.add(ev.FAULT, code="OUT_OF_MEMORY", cause="The GPU ran out of memory.", next="Halve the batch.")
+    run = fake.end(outcome).run
+    app = app_on(run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        text = await screen_text(pilot, words)
+        assert f" {outcome}" in text.splitlines()[0]
+        if outcome == "failed":
+            assert "Halve the batch. Nothing saved was lost. r resumes from step 12." in text
+
+
+async def test_a_crash_is_never_called_running() -> None:
+    fake = FakeRun().begin().train(9).save()
+    fake.let_go()
+    async with app_on(fake.run).run_test(size=(120, 40)) as pilot:
+        text = await screen_text(pilot, "The engine is gone; step 9")
+        assert "? crashed" in text
+        assert "● running" not in text
+        assert "p Pause" not in text
+
+
+async def test_paused_says_how_to_go_on() -> None:
+    fake = FakeRun().begin().train(3)
+    fake.add(ev.STATE, state="paused", reason="asked")
+    async with app_on(fake.run).run_test(size=(120, 40)) as pilot:
+        await screen_text(pilot, "Paused at step 3. p goes on, x stops.")
+    fake.let_go()
+
+
+async def test_no_run_an_empty_journal_and_a_damaged_one() -> None:
+    async with app_on(None).run_test(size=(80, 24)) as pilot:
+        await screen_text(pilot, "No run yet. Pick data with 1, then press g in Tune.")
+    empty = create_run({"format": 1, "name": "empty"})
+    async with app_on(empty).run_test(size=(80, 24)) as pilot:
+        await screen_text(pilot, "Nothing was recorded")
+    damaged = finished(40)
+    lines = damaged.journal_file.read_bytes().split(b"\n")
+    lines[10] = b"\xff\x00garbage"
+    lines[20] = lines[20][:17]
+    damaged.journal_file.write_bytes(b"\n".join(lines) + b'{"seq":9')
+    async with app_on(damaged).run_test(size=(80, 24)) as pilot:
+        await screen_text(pilot, "40/40")
+
+
+def test_payloads_of_another_version_are_passed_over() -> None:
+    model = RunModel()
+    odd = [
+        Event(1, 0.0, 0.0, 1, ev.STEP, {"step": "x", "loss": []}),
+        Event(2, 0.0, 0.0, 1, ev.TELEMETRY, {"gpus": 3, "host": "no"}),
+        Event(3, 0.0, 0.0, 1, ev.SAMPLE, {}),
+        Event(4, 0.0, 0.0, 1, "of-the-future", {"a": 1}),
+        Event(5, 1e300, 0.0, 1, ev.END, {"outcome": None}),
+        Event(6, 0.0, 0.0, 1, ev.STEP, {"step": 3, "loss": 1.5}),
+    ]
+    model.apply(odd)
+    assert model.view.step == 3
+    assert model.odd >= 1
+
+
+async def test_not_a_number_is_never_drawn_as_zero() -> None:
+    fake = FakeRun().begin().train(5).train(1, loss="nan").train(1)
+    async with app_on(fake.run).run_test(size=(120, 40)) as pilot:
+        text = await screen_text(pilot, "7/100")
+        assert "✗" in text
+        assert "loss=NaN" in text
+    fake.let_go()
+
+
+async def test_samples_come_up_by_themselves_when_a_watched_run_completes() -> None:
+    fake = FakeRun().begin(total=4).train(4)
+    fake.sample("base", "Paris.")
+    async with app_on(fake.run).run_test(size=(80, 24)) as pilot:
+        await screen_text(pilot, "4/4")
+        fake.sample("tuned", "Aye, captain! Paris. Fair winds!")
+        fake.end()
+        text = await screen_text(pilot, "Aye, captain! Paris. Fair winds!")
+        assert "base  ✗ Paris." in text
+        assert "tuned 1 of 1 exact" in text
+        await pilot.press("b")
+        await screen_text(pilot, "completed at step 4")
+
+
+async def test_stop_asks_and_defaults_to_going_on() -> None:
+    from backprop_tui.app.widgets.modal import ConfirmModal
+
+    fake = FakeRun(name=HOSTILE).begin().train(5).save()
+    async with app_on(fake.run).run_test(size=(80, 24)) as pilot:
+        await screen_text(pilot, "5/100")
+        await pilot.press("x")
+        text = await screen_text(pilot, "Save and stop")
+        assert isinstance(pilot.app.screen, ConfirmModal)
+        assert text.index("Save and stop") < text.index("without saving") < text.index("Go on training")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, RunScreen)
+    fake.let_go()
+
+
+async def test_a_command_to_a_run_that_is_over_says_so() -> None:
+    run = finished(8)
+    async with app_on(run).run_test(size=(120, 40)) as pilot:
+        await screen_text(pilot, "Done.")
+        for key, words in (("p", "not running"), ("x", "nothing to stop"), ("l", "while a run is running")):
+            await pilot.press(key)
+            await screen_text(pilot, words)
+
+
+async def test_chart_keys() -> None:
+    run = finished(200)
+    async with app_on(run).run_test(size=(120, 40)) as pilot:
+        await screen_text(pilot, "↔ 0–200")
+        model = pilot.app.screen.query_one(Chart).model
+        await pilot.press("plus")
+        await screen_text(pilot, "↔ 100–200")
+        await pilot.press("left")
+        await screen_text(pilot, "↔ 75–175")
+        assert not model.follow
+        await pilot.press("f")
+        await screen_text(pilot, "↔ 100–200")
+        await pilot.press("0", "y")
+        await screen_text(pilot, "y:log")
+        await pilot.press("a")
+        await screen_text(pilot, "x:tokens")
+        await pilot.press("a")
+        await screen_text(pilot, "x:time")
+        before = model.weight
+        await pilot.press("k")
+        assert model.weight != before
+        await pilot.press("m")
+        await screen_text(pilot, "What the chart shows.")
+        await pilot.press("down", "enter")
+        await screen_text(pilot, "grad norm ──")
+
+
+async def test_log_scrolls_and_stops_following() -> None:
+    fake = FakeRun().begin()
+    for number in range(60):
+        fake.add(ev.LOG, level="info", source="host", message=f"line {number}")
+    async with app_on(fake.run).run_test(size=(120, 40)) as pilot:
+        await screen_text(pilot, "line 59")
+        log = pilot.app.screen.query_one(LogView)
+        log.focus()
+        await pilot.pause()
+        await pilot.press("pageup")
+        await screen_text(pilot, "line 45")
+        assert not log.follow
+        fake.add(ev.LOG, level="info", source="host", message="line 60")
+        fake.journal.sync()
+        await screen_text(pilot, "f follow")
+        assert "line 60" not in await screen_text(pilot)
+        await pilot.press("end")
+        await screen_text(pilot, "line 60")
+        assert log.follow
+        await pilot.press("home")
+        await screen_text(pilot, "attempt 1 begins")
+    fake.let_go()
+
+
+def test_ordinary_steps_are_told_now_and_then_and_odd_ones_always() -> None:
+    narrator = Narrator()
+
+    def said(wall: float, loss: object = 1.0) -> int:
+        return len(narrator.lines(Event(1, wall, 0.0, 1, ev.STEP, {"step": 1, "loss": loss})))
+
+    assert [said(0.0), said(1.0), said(4.9), said(5.0), said(5.1, "nan"), said(6.0)] == [1, 0, 0, 1, 1, 0]
+
+
+def test_foreign_words_are_harmless_in_the_log() -> None:
+    line = Narrator().lines(Event(1, 0.0, 0.0, 1, ev.LOG, {"level": HOSTILE, "source": HOSTILE, "message": HOSTILE}))[0]
+    assert line.level == "info"
+    assert not any(sign in line.text for sign in "\x1b\x07\x9b\u202e")
+    assert "[/INST]" in line.text
+
+
+@pytest.mark.parametrize("weight", [0.6, 0.9, 0.97])
+def test_the_average_is_the_textbook_one_however_it_is_fed(weight: float) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=3000)
+    y[[7, 100, 2000]] = math.nan
+    average, count, expected = 0.0, 0, []
+    for value in y:
+        if math.isnan(value):
+            expected.append(math.nan)
+            continue
+        average, count = weight * average + (1 - weight) * value, count + 1
+        expected.append(average / (1 - weight**count))
+    np.testing.assert_allclose(Ema(weight).of(y), expected, rtol=1e-9, atol=1e-12)
+    growing = Ema(weight)
+    for end in (1, 2, 700, 701, 3000):
+        np.testing.assert_allclose(growing.of(y[:end]), expected[:end], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(growing.of(y[:50]), expected[:50], rtol=1e-9, atol=1e-12)
+
+
+def test_unknown_is_never_zero() -> None:
+    assert bar(None, 5, UNICODE) == [("░░░░░", "frame")]
+    assert spark([None, None], 4, UNICODE) == "    "
+    assert spark([1.0, None, 2.0], 3, UNICODE) == "▁ █"
+    model = RunModel()
+    assert model.state is RunState.STARTING
+    assert model.view.loss is None
