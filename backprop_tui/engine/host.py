@@ -96,7 +96,7 @@ class Host:
         self._aborting = False
         self._signalled = False
         self._silence: float | None = None
-        self._forced = False
+        self._begun = False
         self._journal_broken = False
         self._sync_timer: asyncio.TimerHandle | None = None
 
@@ -140,6 +140,8 @@ class Host:
             hit("host.journal")
             event = self._journal.append(kind, data, attempt=self._attempt)
         except (BackpropError, OSError) as error:
+            if not self._begun:
+                raise
             self._on_broken_journal(error)
             return False
         self.view.apply([event])
@@ -213,6 +215,7 @@ class Host:
             raise UnavailableError(
                 "WORKER_NOT_STARTED", f"The training process can't be started: {error.strerror}.", "Try again."
             ) from None
+        self._begun = True
         step = checkpoint_step(Path(self._resume).name) if self._resume else None
         self.record(ev.ATTEMPT, {"attempt": self._attempt, "pid": self._worker.pid, "resume_step": step})
         self.record(ev.STATE, {"state": RunState.STARTING.value, "reason": ""})
@@ -263,7 +266,6 @@ class Host:
         if self._over:
             return
         if self._signalled:
-            self._forced = True
             self._silence = None
             self._end_worker_after(0.0)
             return
@@ -278,14 +280,14 @@ class Host:
         kind = message.pop("k", None)
         if self._over:
             return
-        if kind not in _FROM_WORKER:
+        if not isinstance(kind, str) or kind not in _FROM_WORKER:
             self._on_garbage(f"The worker sent an event of the unknown kind {safe_text(kind, limit=40)}.")
             return
         if self._silence is not None and not self._aborting:
             self._end_worker_after(self._silence)
         if self._journal_broken and kind not in ev.DURABLE:
             return
-        self.record(str(kind), message)
+        self.record(kind, message)
         if kind == ev.END:
             self._over = True
             self._end_worker_after(self._timings.exit)
@@ -312,9 +314,8 @@ class Host:
             self.record(ev.END, {**end, "outcome": "aborted", "reason": "Aborted as asked."})
             return
         if self.view.fault is None:
-            waited = self._silence is not None and code in (-signal.SIGTERM, -signal.SIGKILL)
-            if waited or self._forced:
-                fault = host_faults.stop_timed_out(self._silence or 0.0, self.view, short_id)
+            if self._worker.signalled:
+                fault = host_faults.stop_timed_out(self._silence, self.view, short_id)
             else:
                 fault = host_faults.describe_exit(code, self.view, short_id, self.run.worker_log)
             self.record(ev.FAULT, dict(fault))

@@ -37,11 +37,14 @@ def describe_exit(code: int, view: RunView, short_id: str, worker_log: Path) -> 
     return fault
 
 
-def stop_timed_out(seconds: float, view: RunView, short_id: str) -> FaultPayload:
-    """The fault of a worker that was asked to stop, stayed silent for `seconds` and had to be killed."""
+def stop_timed_out(silence: float | None, view: RunView, short_id: str) -> FaultPayload:
+    """The fault of a worker that had to be killed: after `silence` seconds, or at once when told twice (None)."""
+    why = (
+        "was told to stop a second time" if silence is None else f"was asked to stop, stayed silent for {silence:.0f} s"
+    )
     return FaultPayload(
         code="STOP_TIMED_OUT",
-        cause=f"The training process was asked to stop, stayed silent for {seconds:.0f} s and was ended.",
+        cause=f"The training process {why} and was ended.",
         next=next_step(view, short_id),
         step=view.step,
     )

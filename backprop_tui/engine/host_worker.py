@@ -36,6 +36,9 @@ class WorkerProcess:
         on_message: called with each JSON object the worker sends.
         on_garbage: called with a sentence when it sent something else.
         on_exit: called once with the return code (negative: killed by that signal), after its last message.
+
+    Attributes:
+        pid: its process id and its group's. signalled: whether the host had to signal it.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class WorkerProcess:
         self._ladder: list[asyncio.TimerHandle] = []
         self._reaper: threading.Thread | None = None
         self.pid = 0
+        self.signalled = False
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], lock: RunLock) -> None:
         """Spawn it; `lock` (worker.lock, held) passes over to it.
@@ -108,6 +112,7 @@ class WorkerProcess:
             self._reaper.join(timeout)
 
     def _signal(self, signum: signal.Signals) -> None:
+        self.signalled = True
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signum)
 

@@ -318,6 +318,15 @@ def test_a_second_sigterm_does_not_wait() -> None:
     assert journal[-1].data["outcome"] == "failed"
 
 
+def test_killed_by_the_system_while_stopping_is_not_called_slow() -> None:
+    run = started(steps=1000, save_s=30, save_every=1000)
+    at_step(run, 2)
+    assert send_command(run, Command(CommandName.STOP)).status == "accepted"
+    eventually(lambda: events(run, "command_done"))
+    os.kill(worker_pid(run), signal.SIGKILL)
+    assert [event.data["code"] for event in over(run) if event.kind == "fault"] == ["WORKER_KILLED"]
+
+
 def test_a_frozen_engine_is_said_to_be_silent_and_the_command_counts_once() -> None:
     run = started(steps=100_000)
     at_step(run, 1)
