@@ -120,6 +120,17 @@ def test_stop_while_loading_ends_without_a_checkpoint():
     assert checkpoints.list_checkpoints(run) == []
 
 
+def test_stop_while_paused_before_the_first_step_takes_none():
+    with WorkerThread(new_run(steps=ENDLESS)) as worker:
+        worker.command("pause")
+        worker.wait_for("state", state="paused")
+        assert worker.obeyed("stop")["detail"] == "Stopped before the first step."
+        end = worker.ended()
+    assert (end["outcome"], end["step"], end["checkpoint"]) == ("stopped", 0, None)
+    assert not worker.of("step")
+    assert worker.of("state")[-1]["state"] == "stopping"
+
+
 def test_a_lost_host_leaves_a_checkpoint_to_resume_from():
     run = new_run(steps=ENDLESS)
     with WorkerThread(run) as worker:

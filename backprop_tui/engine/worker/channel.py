@@ -27,6 +27,10 @@ _PROGRESS_EVERY = 0.2
 _ASKED = "Stop was asked for."
 
 
+class StoppedEarly(Exception):
+    """A stop arrived before the first step: there is nothing to save."""
+
+
 class EventSink:
     """Sends events to the host. Thread-safe; never raises; never blocks.
 

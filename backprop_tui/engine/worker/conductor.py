@@ -10,7 +10,7 @@ import math
 import time
 
 from backprop_tui.engine.failpoint import hit
-from backprop_tui.engine.worker.channel import EventSink, Inbox
+from backprop_tui.engine.worker.channel import EventSink, Inbox, StoppedEarly
 from backprop_tui.engine.worker.measuring import Examiner
 from backprop_tui.engine.worker.progress import Progress
 from backprop_tui.engine.worker.saving import Reason, Saver
@@ -57,12 +57,20 @@ class Conductor:
         self.ended_by = ""
 
     def train_begin(self, trainer: StepTrainer) -> None:
-        """Measure the untouched base, obey what arrived while loading, start the clock."""
-        fresh = self._progress.step == 0
-        if fresh and not self._inbox.stop_asked():
+        """Measure the untouched base, obey what arrived while loading, start the clock.
+
+        Raises:
+            StoppedEarly: a stop came first.
+        """
+        if self._progress.step == 0:
             self._examiner.measure(trainer, "base")
-        self._sink.state(RunState.RUNNING, "")
-        self._serve(trainer)
+        if not self._inbox.stop_asked():
+            self._sink.state(RunState.RUNNING, "")
+            self._serve(trainer)
+        if self._inbox.stop_asked():
+            for command in self._stops:
+                self._sink.command_done(command, True, "Stopped before the first step.")
+            raise StoppedEarly
         self._sink.send(ev.PHASE, phase="train", status="start")
         self._clock = time.perf_counter()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.data.models import DEMO
-from backprop_tui.engine.worker.channel import EventSink, Inbox, Phase
+from backprop_tui.engine.worker.channel import EventSink, Inbox, Phase, StoppedEarly
 from backprop_tui.engine.worker.faults import fault_payload
 from backprop_tui.engine.worker.logs import forwarded_logs, quieten_libraries
 from backprop_tui.engine.worker.progress import Progress, read_state
@@ -37,10 +37,6 @@ _IDENTITY = {
     "template": "the chat template",
     "seed": "the seed",
 }
-
-
-class StoppedEarly(Exception):
-    """A stop arrived before there was anything to save."""
 
 
 @dataclass(slots=True)
@@ -210,7 +206,7 @@ class Session:
             stop = command.name is CommandName.STOP
             self.sink.command_done(command, stop, "Stopped before the first step." if stop else "The run was stopped.")
         step = self.progress.step if self.progress else 0
-        self.sink.end("stopped", step, f"{self.inbox.stop_reason} Training had not begun.", self._newest())
+        self.sink.end("stopped", step, f"{self.inbox.stop_reason} No step had been taken.", self._newest())
 
     def _go_on(self) -> None:
         if self.inbox.stop_asked():
