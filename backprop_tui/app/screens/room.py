@@ -22,6 +22,10 @@ from backprop_tui.app.widgets.panel import Panel
 if TYPE_CHECKING:
     from backprop_tui.app.app import BackpropApp
 
+#: Columns from which panels are stacked, and from which they have frames and stand side by side.
+_STACKED = 80
+_FRAMED = 110
+
 
 class Room(Screen[Any]):
     """Base of Data, Tune, Run and Runs. Subclasses set `ROOM`, give `compose_body`, and may override `context`."""
@@ -30,7 +34,7 @@ class Room(Screen[Any]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(action for action in shell.ACTIONS if action.id in ("shell.panel", "shell.panel_back")),
     ]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-std"), (110, "-wide")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_STACKED, "-std"), (_FRAMED, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-low"), (24, "-mid"), (36, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = ""
 
@@ -65,8 +69,13 @@ class Room(Screen[Any]):
 
     @property
     def narrow(self) -> bool:
-        """Whether only one panel fits."""
-        return self.has_class("-narrow")
+        """Whether only one panel fits. By width: the breakpoint's class is set only after the first mount."""
+        return self.app.size.width < _STACKED
+
+    @property
+    def wide(self) -> bool:
+        """Whether panels have frames and stand side by side."""
+        return self.app.size.width >= _FRAMED
 
     def wants(self, panel: Panel) -> bool:
         """Whether a panel has a place on the screen now. Override to leave some out; call `settle` when it changes."""
