@@ -348,7 +348,7 @@ def test_a_full_disk_for_real(tmp_path: Path) -> None:
     disk.mkdir()
     script = (
         "from tests.support.engines import *\nfrom backprop_tui.store.journal import JournalTail\n"
-        "run = started(steps=100_000, step_s=0.001, flood=3000)\nover(run)\n"
+        "with no_engine_left():\n    run = started(steps=100_000, step_s=0.001, flood=3000)\n    over(run)\n"
         "print([e.data.get('code') or e.data['outcome'] for e in events(run, 'fault', 'end')])\n"
         "tail = JournalTail(run.journal_file)\nwhile tail.poll(): pass\nprint(tail.damaged)\n"
     )
