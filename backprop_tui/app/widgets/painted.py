@@ -101,9 +101,8 @@ class Painted(Inked):
             self.refresh()
             return
         lines = self._full(size)
-        origin = self.content_region.offset - self.region.offset
         changed = [
-            Region(start, y, end - start, 1).translate(origin)
+            Region(start, y, end - start, 1)
             for y, (old, new) in enumerate(zip(self._lines, lines, strict=True))
             if old != new
             for start, end in changed_spans(old, new, size.width)

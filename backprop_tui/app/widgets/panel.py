@@ -73,7 +73,7 @@ class Panel(Inked):
             for start, end in changed_spans(before, after, width)
         ]
         if spans:
-            self.refresh(*spans)
+            self._refresh_cells(spans)
 
     @property
     def framed(self) -> bool:
@@ -139,11 +139,15 @@ class Panel(Inked):
 
     def _refresh_frame(self) -> None:
         width, height = self.outer_size
+        regions = [Region(0, 0, width, 1)]
         if self.framed:
-            sides = [Region(0, 0, 1, height), Region(width - 1, 0, 1, height), Region(0, height - 1, width, 1)]
-            self.refresh(Region(0, 0, width, 1), *sides)
-        else:
-            self.refresh(Region(0, 0, width, 1))
+            regions += [Region(0, 0, 1, height), Region(width - 1, 0, 1, height), Region(0, height - 1, width, 1)]
+        self._refresh_cells(regions)
+
+    def _refresh_cells(self, regions: Iterable[Region]) -> None:
+        """Refresh cells counted from the panel's own corner; Textual counts them from its content's."""
+        inwards = self.content_offset
+        self.refresh(*(region.translate((-inwards.x, -inwards.y)) for region in regions))
 
 
 def _pieces(words: str | Iterable[Piece]) -> Line:
