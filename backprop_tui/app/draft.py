@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_tui.app.scans import Scans
 from backprop_tui.config import paths
-from backprop_tui.protocol.errors import UnavailableError, UsageError
+from backprop_tui.protocol.errors import BackpropError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
+    from backprop_tui.config.presets import Preset
     from backprop_tui.protocol.fields import Setting
     from backprop_tui.protocol.spec import RunSpec
 
@@ -34,6 +35,33 @@ class _Choice:
     model: str | None = None
     preset: str = "balanced"
     overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Where a new draft starts: the presets there are, the person's usual model and preset, and what was wrong."""
+
+    presets: Mapping[str, Preset]
+    model: str
+    preset: str
+    problems: tuple[BackpropError, ...]
+
+
+def read_usual() -> Usual:
+    """Read presets and settings, and import what specs need; for a thread, once."""
+    from backprop_tui.config.presets import DEFAULT_PRESET, load_presets, preset_problems
+    from backprop_tui.config.settings import load_settings
+    from backprop_tui.protocol import fields
+
+    fields.settings()
+    presets, problems = load_presets(), [*preset_problems()]
+    model, preset = DEMO, DEFAULT_PRESET
+    try:
+        settings = load_settings()
+        model, preset = settings.model, settings.preset
+    except BackpropError as error:
+        return Usual(presets, model, preset, (*problems, error))
+    return Usual(presets, model, preset if preset in presets else DEFAULT_PRESET, tuple(problems))
 
 
 class Draft:
@@ -99,13 +127,25 @@ class Draft:
 
         return differences(self.spec(), self.base())
 
+    def check_data(self, path: str) -> None:
+        """Whether this file could be trained on as far as its name goes; safe to call from a thread.
+
+        Raises:
+            UsageError: the path is not text.
+        """
+        self._build(replace(self._now, data=path))
+
     def use_data(self, path: str) -> None:
         """Train on this file (or `demo`)."""
         self._change(replace(self._now, data=path))
 
     def use_model(self, base: str) -> None:
-        """Start from this model: directory, hub id or `demo`."""
-        self._change(replace(self._now, model=base))
+        """Start from this model: directory, hub id or `demo`.
+
+        Raises:
+            UsageError: the name can't be written down, such as a path that is not text; nothing changes then.
+        """
+        self._try(replace(self._now, model=base))
 
     def use_preset(self, name: str) -> None:
         """Start from another preset; changes of the person's stay.

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
-from textual.content import Content
 
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.clipboard import copy_out
 from backprop_tui.app.context import glyphs_of
-from backprop_tui.app.draft import DEMO, Draft, check_preset_name
+from backprop_tui.app.draft import Draft, Usual, read_usual
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.keymap import tune as keys
+from backprop_tui.app.prospect import Prospect
+from backprop_tui.app.screens import tune_ask as ask
 from backprop_tui.app.screens.room import Room
 from backprop_tui.app.screens.tune_words import (
     changes_lines,
     check_lines,
+    check_words,
     data_words,
     estimate_lines,
+    find_words,
     form_fields,
     help_line,
     launch_body,
@@ -33,14 +35,12 @@ from backprop_tui.app.screens.tune_words import (
 from backprop_tui.app.widgets.findbar import FindBar
 from backprop_tui.app.widgets.form import Form
 from backprop_tui.app.widgets.lines import wrap
-from backprop_tui.app.widgets.modal import Choice, ConfirmModal, PromptModal
 from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.app.widgets.presets import PresetTable
 from backprop_tui.app.widgets.sheet import Sheet
 from backprop_tui.app.widgets.table import LiveTable
-from backprop_tui.launch.estimate import Estimate, Shapes, estimate
-from backprop_tui.protocol.errors import BackpropError, UsageError
+from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
@@ -48,10 +48,6 @@ if TYPE_CHECKING:
     from backprop_tui.protocol.fields import Setting
     from backprop_tui.protocol.spec import RunSpec
     from backprop_tui.store.layout import RunDir
-
-#: Seconds without a change before the checks run.
-_SETTLE_S = 0.4
-_TYPE_IT = "\0type"
 
 
 class TuneScreen(Room):
@@ -63,14 +59,10 @@ class TuneScreen(Room):
 
     def __init__(self) -> None:
         super().__init__()
-        self._presets: dict[str, Preset] = {}
+        self._presets: Mapping[str, Preset] = {}
         self._advanced = False
         self._problem = ""
-        self._checked: BackpropError | None = None
-        self._checked_for: object = None
-        self._check_state = "waiting"
-        self._shapes: dict[str, Shapes | None] = {}
-        self._rows: dict[str, int | None] = {}
+        self._spec: RunSpec | None = None
         self._ready = False
         self._launching = False
 
@@ -109,12 +101,13 @@ class TuneScreen(Room):
 
     def on_mount(self) -> None:
         """Load presets, settings and pydantic in a thread; then fill the form."""
-        self._timer = self.set_timer(_SETTLE_S, self._check, pause=True)
+        self._prospect = Prospect(self, self.draft.scans, self._show_prospect)
         self._load()
 
     def on_screen_resume(self) -> None:
-        """Data may have been picked meanwhile."""
+        """Data may have been picked, and files changed, meanwhile."""
         if self._ready:
+            self._prospect.forget()
             self.refresh_all()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -124,34 +117,19 @@ class TuneScreen(Room):
 
     def wants(self, panel: Panel) -> bool:
         """In a stack the estimate also says what the checks found, and the form marks what changed."""
-        return self.narrow or self.has_class("-wide") or panel.id not in ("checks-panel", "changes-panel")
+        return self.narrow or self.wide or panel.id not in ("checks-panel", "changes-panel")
 
     def _load(self) -> None:
-        def work(cancelled: Cancelled) -> tuple[dict[str, Preset], list[UsageError], str, str]:
-            from backprop_tui.config.presets import DEFAULT_PRESET, load_presets, preset_problems
-            from backprop_tui.config.settings import load_settings
-            from backprop_tui.protocol import fields
+        in_thread(self, lambda _: read_usual(), self._loaded, self._complain, group="tune-load")
 
-            fields.settings()
-            problems = preset_problems()
-            try:
-                settings = load_settings()
-                model, preset = settings.model, settings.preset
-            except BackpropError as error:
-                problems.append(UsageError(error.code, error.cause, error.next_step))
-                model, preset = DEMO, DEFAULT_PRESET
-            return load_presets(), problems, model, preset
-
-        in_thread(self, work, self._loaded, self._complain, group="tune-load")
-
-    def _loaded(self, found: tuple[dict[str, Preset], list[UsageError], str, str]) -> None:
-        self._presets, problems, model, preset = found
-        self.draft.begin(model=model, preset=preset if preset in self._presets else "balanced")
+    def _loaded(self, usual: Usual) -> None:
+        self._presets = usual.presets
+        self.draft.begin(model=usual.model, preset=usual.preset)
         with self.presets.prevent(LiveTable.Highlighted):
             self.presets.update(preset_rows(self._presets))
         self._ready = True
-        if problems:
-            self.backprop.say(str(problems[0]), "warn")
+        if usual.problems:
+            self.backprop.say(str(usual.problems[0]), "warn")
         self.refresh_all()
         if self.focused is None or self.focused is self.presets:
             self.form.lines.focus()
@@ -165,6 +143,7 @@ class TuneScreen(Room):
         except BackpropError as error:
             self._complain(error)
             return
+        self._spec = spec
         fields, hidden = form_fields(spec, base, advanced=self._advanced)
         mark = glyphs_of(self).focus
         more = f"{mark} advanced ({hidden})" if hidden else f"{glyphs_of(self).down} fewer settings"
@@ -182,14 +161,9 @@ class TuneScreen(Room):
         self._show_about()
         self._show_changes()
         self._show_help()
-        self._show_estimate(spec)
         self.show_context()
-        self._look_at_model()
-        self._look_at_data()
-        self._check_state = "waiting"
-        self._timer.stop()
-        self._timer = self.set_timer(_SETTLE_S, self._check)
-        self._show_checks()
+        self._prospect.look(spec)
+        self._show_prospect()
 
     def _show_about(self) -> None:
         preset = self._presets.get(self.draft.preset)
@@ -210,28 +184,20 @@ class TuneScreen(Room):
         problem = self._problem
         self.query_one("#help-line", Sheet).show(lambda width, height: [help_line(setting, problem, width)])
 
-    def _estimate(self, spec: RunSpec) -> Estimate:
-        return estimate(spec, self._rows.get(self.draft.data), self._shapes.get(self.draft.model))
-
-    def _show_estimate(self, spec: RunSpec) -> None:
-        found = self._estimate(spec)
-        check = self._check_words()
-        self.query_one("#estimate", Sheet).show(lambda width, height: estimate_lines(spec, found, width, height, check))
-
-    def _check_words(self) -> tuple[str, str]:
-        if self._check_state != "done":
-            return "checking", "muted"
-        if self._checked is None:
-            return "ready: press g", "good"
-        return f"{self._checked.cause} {self._checked.next_step}", "bad"
-
-    def _show_checks(self) -> None:
-        error, state, ascii_only = self._checked, self._check_state, glyphs_of(self).marks == "ascii"
-        self.query_one("#checks", Sheet).show(lambda width, height: check_lines(state, error, width, ascii_only))
-        words, role = self._check_words()
+    def _show_prospect(self) -> None:
+        """Estimate and checks, as far as they are known."""
+        spec, prospect = self._spec, self._prospect
+        if spec is None:
+            return
+        found, ascii_only = prospect.estimate(spec), glyphs_of(self).marks == "ascii"
+        words, role = check_words(prospect)
+        self.query_one("#estimate", Sheet).show(
+            lambda width, height: estimate_lines(spec, found, width, height, (words, role))
+        )
+        self.query_one("#checks", Sheet).show(lambda width, height: check_lines(prospect, spec, width, ascii_only))
         short = {"good": "ready", "bad": "1 problem"}.get(role, words)
         self.query_one("#checks-panel", Panel).label(facts=((short, role),))
-        self.query_one("#estimate-panel", Panel).label(facts=((short, role),) if not self.has_class("-wide") else "")
+        self.query_one("#estimate-panel", Panel).label(facts=((short, role),) if not self.wide else "")
 
     def _setting_here(self) -> Setting | None:
         field = self.form.lines.current
@@ -243,75 +209,6 @@ class TuneScreen(Room):
 
     def _complain(self, error: BackpropError) -> None:
         self.backprop.say(str(error), "bad")
-
-    # -- facts from disk ----------------------------------------------------------------------------------------------
-
-    def _look_at_model(self) -> None:
-        base = self.draft.model
-        if base in self._shapes:
-            return
-
-        def work(cancelled: Cancelled) -> Shapes | None:
-            from backprop_tui.data.models import resolve_model
-            from backprop_tui.launch.estimate import read_shapes
-
-            place = resolve_model(base)
-            return None if place is None else read_shapes(place)
-
-        def done(shapes: Shapes | None) -> None:
-            self._shapes[base] = shapes
-            self._show_estimate(self.draft.spec())
-
-        # A model that isn't here yet, or isn't usable, is the checks' business; the estimate just stays unknown.
-        in_thread(self, work, done, lambda _: self._shapes.__setitem__(base, None), group="tune-model")
-
-    def _look_at_data(self) -> None:
-        data = self.draft.data
-        if data in self._rows:
-            return
-
-        def work(cancelled: Cancelled) -> int | None:
-            return self.backprop.draft.scans.usable_rows(data, cancelled)
-
-        def done(rows: int | None) -> None:
-            self._rows[data] = rows
-            self._show_estimate(self.draft.spec())
-
-        in_thread(self, work, done, lambda _: self._rows.__setitem__(data, None), group="tune-data")
-
-    def _check(self) -> None:
-        try:
-            spec = self.draft.spec()
-        except BackpropError as error:
-            self._check_done(error)
-            return
-
-        # Reading the data again for another learning rate would find nothing new; the launch checks everything anyway.
-        matters = (spec.model, spec.lora, spec.data, spec.optim.optimizer, spec.run.keep)
-        if matters == self._checked_for:
-            self._check_done(self._checked)
-            return
-
-        def work(cancelled: Cancelled) -> None:
-            from backprop_tui.launch.preflight import check
-
-            def go_on(rows: int, total: int | None) -> None:
-                if cancelled():
-                    raise InterruptedError
-
-            check(spec, on_progress=go_on)
-
-        def done(error: BackpropError | None) -> None:
-            self._checked_for = matters
-            self._check_done(error)
-
-        self._check_state = "checking"
-        in_thread(self, work, done, done, group="tune-check")
-
-    def _check_done(self, error: BackpropError | None) -> None:
-        self._checked, self._check_state = error, "done"
-        self._show_checks()
-        self._show_estimate(self.draft.spec())
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -372,7 +269,8 @@ class TuneScreen(Room):
         elif setting.kind == "bool":
             self._nudged(Form.Nudged(field, 1))
         elif setting.kind == "choice":
-            self._pick(setting)
+            now = str(setting.get(self.draft.spec()))
+            ask.ask_choice(self, setting, now, lambda choice: self._set(setting.key, choice))
         else:
             self.form.edit(field)
 
@@ -393,58 +291,16 @@ class TuneScreen(Room):
         self._problem = ""
         self._show_help()
 
-    def _pick(self, setting: Setting) -> None:
-        def answered(answer: str | None) -> None:
-            if answer is not None:
-                try:
-                    self.draft.set(setting.key, answer)
-                except BackpropError as error:
-                    self._complain(error)
-                self.refresh_all()
-
-        now = str(setting.get(self.draft.spec()))
-        choices = [Choice(choice, choice) for choice in setting.choices]
-        self.app.push_screen(
-            ConfirmModal(Content(setting.title), Content(setting.help), choices, now, cancel="Leave it"), answered
-        )
+    def _set(self, key: str, value: str) -> None:
+        try:
+            self.draft.set(key, value)
+        except BackpropError as error:
+            self._complain(error)
+        self.refresh_all()
 
     def action_model(self) -> None:
         """Pick the base model."""
-
-        def work(cancelled: Cancelled) -> list[str]:
-            from backprop_tui.config.recent import recent
-
-            return recent("model")
-
-        in_thread(self, work, self._offer_models, self._complain, group="tune-recent")
-
-    def _offer_models(self, known: list[str]) -> None:
-        bases = [DEMO, *(base for base in known if base != DEMO)]
-        if self.draft.model not in bases:
-            bases.insert(1, self.draft.model)
-        choices = [
-            Choice(base, "demo, the bundled tiny model" if base == DEMO else safe_text(base)) for base in bases[:10]
-        ]
-        choices.append(Choice(_TYPE_IT, "type a folder or a hub id…", "t"))
-        body = Content("A folder with config.json, tokenizer and safetensors, or a hub id such as Qwen/Qwen3-0.6B.")
-        modal = ConfirmModal(Content("Base model"), body, choices, self.draft.model, cancel="Leave it")
-        self.app.push_screen(modal, self._model_answered)
-
-    def _model_answered(self, answer: str | None) -> None:
-        if answer == _TYPE_IT:
-            value = "" if self.draft.model == DEMO else self.draft.model
-            prompt = PromptModal(
-                Content("Base model"),
-                Content("A folder on this machine, or a hub id."),
-                value=value,
-                placeholder="~/models/llama  or  Qwen/Qwen3-0.6B",
-                check=lambda text: None if text else "Type a folder or a hub id, or press Esc.",
-            )
-            self.app.push_screen(prompt, self._model_answered)
-        elif answer is not None:
-            place = os.path.expanduser(answer)
-            self.draft.use_model(os.path.abspath(place) if os.path.isdir(place) else answer)
-            self.refresh_all()
+        ask.ask_model(self, self.draft.model, lambda base: self._set("base", base))
 
     def action_undo(self) -> None:
         """Take the last change back."""
@@ -477,16 +333,8 @@ class TuneScreen(Room):
         bar = self.query_one("#tune-find", FindBar)
         if not message.text:
             return
-        from backprop_tui.protocol.fields import settings
-
-        wanted = message.text.casefold().replace(" ", "_")
-        ranked = sorted(
-            (rank, number, setting)
-            for number, setting in enumerate(settings())
-            if (rank := _match(setting, wanted, message.text.casefold())) is not None
-        )
-        if ranked:
-            setting = ranked[0][2]
+        setting = find_words(message.text)
+        if setting is not None:
             if setting.advanced and not self._advanced:
                 self._advanced = True
                 self.refresh_all()
@@ -512,16 +360,7 @@ class TuneScreen(Room):
     def action_save(self) -> None:
         """Ask for a name and save."""
 
-        def check(name: str) -> str | None:
-            try:
-                check_preset_name(name)
-            except UsageError as error:
-                return f"{error.cause} {error.next_step}"
-            return None
-
-        def answered(name: str | None) -> None:
-            if name is None:
-                return
+        def named(name: str) -> None:
             try:
                 file = self.draft.save_preset(name)
             except BackpropError as error:
@@ -530,12 +369,7 @@ class TuneScreen(Room):
             self.backprop.say(f"Saved {file}.", "good")
             self._load()
 
-        body = Content("The settings without name, data and model. They appear in the list under this name.")
-        self.app.push_screen(
-            PromptModal(Content("Save as a preset"), body, placeholder="support-bot", check=check), answered
-        )
-
-    # -- launching ----------------------------------------------------------------------------------------------------
+        ask.ask_preset_name(self, named)
 
     def action_launch(self) -> None:
         """Show what will be started; start it when confirmed."""
@@ -545,62 +379,20 @@ class TuneScreen(Room):
         try:
             spec = self.draft.spec()
         except BackpropError as error:
-            self._refused(error)
+            ask.say_refused(self, error)
             return
-
-        def answered(answer: str | None) -> None:
-            if answer == "launch":
-                self._start(spec)
-
-        body = launch_body(spec, self.draft, self._estimate(spec))
-        modal = ConfirmModal(
-            Content("Launch this run"), body, [Choice("launch", "Launch", "g")], "launch", cancel="Back to the settings"
-        )
-        self.app.push_screen(modal, answered)
+        body = launch_body(spec, self.draft, self._prospect.estimate(spec))
+        ask.ask_launch(self, body, lambda: self._start(spec))
 
     def _start(self, spec: RunSpec) -> None:
-        self._launching = True
-        self.backprop.say(f"Starting {spec.title}.")
-
-        def work(cancelled: Cancelled) -> RunDir:
-            from backprop_tui.config.recent import remember
-            from backprop_tui.launch.start import start_run
-
-            run = start_run(spec)
-            if spec.data.path != DEMO:
-                remember("data", spec.data.path)
-            if spec.model.base != DEMO:
-                remember("model", spec.model.base)
-            return run
-
-        def done(run: RunDir) -> None:
+        def started(run: RunDir) -> None:
             self._launching = False
             self.backprop.open_run(run)
 
-        def failed(error: BackpropError) -> None:
+        def refused(error: BackpropError) -> None:
             self._launching = False
-            self._refused(error)
+            ask.say_refused(self, error)
 
-        in_thread(self, work, done, failed, group="tune-launch")
-
-    def _refused(self, error: BackpropError) -> None:
-        body = Content("\n\n").join(
-            [
-                Content(safe_text(error.cause)),
-                Content(safe_text(error.next_step)),
-                Content(f"({error.code}) Your settings are as they were."),
-            ]
-        )
-        self.app.push_screen(ConfirmModal(Content("Not started"), body, [], cancel="Back to the settings"))
-
-
-def _match(setting: Setting, key: str, words: str) -> int | None:
-    """How well a setting fits what was typed: 0 best, None not at all."""
-    title = setting.title.casefold()
-    if setting.key == key or title == words or setting.alias == key:
-        return 0
-    if setting.key.startswith(key) or title.startswith(words):
-        return 1
-    if key in setting.key or words in title:
-        return 2
-    return 3 if words in setting.help.casefold() else None
+        self._launching = True
+        self.backprop.say(f"Starting {spec.title}.")
+        ask.start(self, spec, started, refused)

@@ -17,10 +17,10 @@ from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.table import Cell, Row
 from backprop_tui.config import paths
 from backprop_tui.launch.estimate import Estimate, has_eval_file
-from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
+    from backprop_tui.app.prospect import Prospect
     from backprop_tui.config.presets import Preset
     from backprop_tui.protocol.fields import Setting
     from backprop_tui.protocol.spec import RunSpec
@@ -108,6 +108,8 @@ def setting_words(setting: Setting, value: Any) -> str:
 
     if value == 0 and not isinstance(value, bool) and setting.key in _ZERO:
         return _ZERO[setting.key]
+    if setting.kind == "int" and isinstance(value, int) and setting.key != "seed":
+        return wording.count(value)
     return safe_text(format_value(setting, value), limit=200)
 
 
@@ -167,11 +169,13 @@ def estimate_lines(
     if width >= 60:
         one = f"rows {wording.count(found.train_rows)}  held out {held}  steps {steps} {per}  batch {spec.effective_batch}"
         two = f"trains {wording.short_count(found.trained_parameters)} weights {share}  {saved} a save"
+        if found.trained_parameters is None:
+            two = "weights and disk unknown until the model is here"
         compact: list[Line] = [((one, "text"),), ((two, "text"),), ((fit(check[0], width), check[1]),)]
         return compact[: max(1, height)]
     rows: list[tuple[str, str, str]] = [
         ("rows", wording.count(found.train_rows), "to train on"),
-        ("held out", held, "rows"),
+        ("held out", held, "" if has_eval_file(spec) else "rows"),
         ("batch", f"{spec.effective_batch:,}", "rows a step"),
         ("steps", steps, per),
         ("", "", ""),
@@ -194,18 +198,32 @@ def estimate_lines(
     return lines[:height]
 
 
-def check_lines(state: str, error: BackpropError | None, width: int, ascii_only: bool) -> list[Line]:
+def check_words(prospect: Prospect) -> tuple[str, str]:
+    """What the checks say in one line, and its role."""
+    if not prospect.checked:
+        return "checking", "muted"
+    if prospect.error is None:
+        return "ready: press g", "good"
+    return f"{safe_text(prospect.error.cause)} {safe_text(prospect.error.next_step)}", "bad"
+
+
+def check_lines(prospect: Prospect, spec: RunSpec, width: int, ascii_only: bool) -> list[Line]:
     """What the checks before a launch say now."""
     good, bad = ("+", "x") if ascii_only else ("✓", "✗")
-    if state != "done":
+    if not prospect.checked:
         return [(("checking", "muted"),)]
+    error = prospect.error
     if error is None:
-        return [
-            ((f"{good} ", "good"), ("model, data and disk are ready", "text")),
-            (),
-            (("g", "key"), ("  launch", "muted")),
+        absent = prospect.to_download(spec)
+        lines: list[Line] = [
+            ((f"{good} ", "good"), ("data and disk are ready" if absent else "model, data and disk are ready", "text"))
         ]
-    lines: list[Line] = [((f"{bad} ", "bad"), (safe_text(error.code), "bad"))]
+        if absent:
+            words = "the model is not on this machine; the run begins by downloading it"
+            for number, line in enumerate(wrap(words, width - 2)):
+                lines.append((("  " if number else "! ", "warn"), (line, "text")))
+        return [*lines, (), (("g", "key"), ("  launch", "muted"))]
+    lines = [((f"{bad} ", "bad"), (safe_text(error.code), "bad"))]
     lines += [((line, "text"),) for line in wrap(error.cause, width)]
     lines += [((line, "muted"),) for line in wrap(error.next_step, width)]
     return lines
@@ -244,3 +262,24 @@ def _every(value: float, steps: int | None) -> str:
     if steps is None:
         return f"every {value * 100:g} % of the run"
     return f"every {max(1, math.ceil(steps * value)):,} steps"
+
+
+def find_words(text: str) -> Setting | None:
+    """The setting that fits what was typed best: by its name, then by its help."""
+    from backprop_tui.protocol.fields import settings
+
+    words = text.casefold()
+    key = words.replace(" ", "_")
+
+    def rank(setting: Setting) -> int:
+        title = setting.title.casefold()
+        if key in (setting.key, setting.alias) or title == words:
+            return 0
+        if setting.key.startswith(key) or title.startswith(words):
+            return 1
+        if key in setting.key or words in title:
+            return 2
+        return 3 if words in setting.help.casefold() else 4
+
+    best = min(settings(), key=rank)
+    return best if rank(best) < 4 else None
