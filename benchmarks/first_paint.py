@@ -52,15 +52,18 @@ def main() -> int:
     parser.add_argument("--room", default="data", choices=("data", "tune", "run", "runs"))
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bp-") as place:
-        env = environment(Path(place))
+        # As after an installation: compiled modules are there for both sides, whatever the shell's settings say.
+        env = {**environment(Path(place)), "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": f"{place}/pyc"}
         bare: list[float] = []
         ours: list[float] = []
-        for _ in range(args.rounds):
+        for _ in range(args.rounds + 1):
             bare.append(first_paint(BARE, "ready", env))
             ours.append(first_paint(OURS.format(room=args.room), r"\[\d \w+\][\s\S]*\? Help", env))
-    base, mine = statistics.median(bare), statistics.median(ours)
+    base, mine = statistics.median(bare[1:]), statistics.median(ours[1:])
     ratio = mine / base
-    print(f"bare Textual {base * 1000:.0f} ms   backprop ({args.room}) {mine * 1000:.0f} ms   ratio {ratio:.2f} (limit {LIMIT})")
+    print(
+        f"bare Textual {base * 1000:.0f} ms   backprop ({args.room}) {mine * 1000:.0f} ms   ratio {ratio:.2f} (limit {LIMIT})"
+    )
     print(json.dumps({"benchmark": "first_paint", "room": args.room, "bare_s": base, "app_s": mine, "ratio": ratio}))
     return int(ratio > LIMIT)
 

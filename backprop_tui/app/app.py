@@ -97,7 +97,9 @@ class BackpropApp(App[None]):
         for theme in found:
             self.register_theme(theme)
         known = self.terminal.theme in self.available_themes
-        self.theme = self.terminal.theme if known else themes.DEFAULT_THEME
+        # Set without its watcher, which Textual calls at start anyway: style sheets are then parsed once, not twice.
+        self.set_reactive(App.theme, self.terminal.theme if known else themes.DEFAULT_THEME)
+        self.stylesheet.set_variables(self.get_css_variables())
         if not known:
             self._theme_problems.append(themes.unknown_theme(self.terminal.theme, self.available_themes))
 

@@ -32,8 +32,8 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
-    "local": Profile("local", 30, 4.0, 0.5, True),
-    "ssh": Profile("ssh", 10, 1.0, 1.0, False),
+    "local": Profile("local", 60, 4.0, 0.5, True),
+    "ssh": Profile("ssh", 15, 1.0, 1.0, False),
     "low": Profile("low", 2, 0.3, 4.0, False),
 }
 

@@ -106,7 +106,8 @@ def read_theme(file: Path) -> Theme:
             variables=variables,
             **colors,  # type: ignore[arg-type]
         )
-        theme.to_color_system().generate()
+        for color in (theme.primary, *colors.values()):
+            Color.parse(color)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise UsageError(

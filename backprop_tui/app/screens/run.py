@@ -185,7 +185,7 @@ class RunScreen(Room):
         if panel.id == "log-panel":
             return not self._samples or self.narrow
         if panel.id == "now-panel":
-            return not self.has_class("-std")
+            return self.narrow or not (self.has_class("-std") or self.has_class("-short"))
         if panel.id == "machine-panel" and self._samples and self.has_class("-std") and not self.has_class("-tall"):
             return False
         if panel.id in ("chart-panel", "machine-panel") and not self.narrow:
