@@ -97,9 +97,12 @@ class BackpropApp(App[None]):
         for theme in found:
             self.register_theme(theme)
         known = self.terminal.theme in self.available_themes
-        # Set without its watcher, which Textual calls at start anyway: style sheets are then parsed once, not twice.
+        # What Textual's watcher does, without its second pass over all style sheets before the first paint.
         self.set_reactive(App.theme, self.terminal.theme if known else themes.DEFAULT_THEME)
         self.stylesheet.set_variables(self.get_css_variables())
+        self._refresh_truecolor_filter(self.ansi_theme)
+        self.set_class(self.current_theme.dark, "-dark-mode", update=False)
+        self.set_class(not self.current_theme.dark, "-light-mode", update=False)
         if not known:
             self._theme_problems.append(themes.unknown_theme(self.terminal.theme, self.available_themes))
 
