@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from backprop_tui.app import wording
 from backprop_tui.app.draft import DEMO
 from backprop_tui.app.glyphs import Glyphs
+from backprop_tui.app.looks import Look
 from backprop_tui.app.widgets.lines import wrap
 from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.table import Cell, Row
@@ -19,9 +20,6 @@ from backprop_tui.protocol.text import safe_text
 if TYPE_CHECKING:
     from backprop_tui.data.browse import Folder
     from backprop_tui.data.inspection import Inspection
-
-#: What is known of a file: nothing, how far the look is (a sentence), what it found, or why it can't be read.
-Look: TypeAlias = "Inspection | BackpropError | str | None"
 
 _DATA, _FOLDER = "data:", "folder:"
 _TONES = {"ok": "good", "warn": "warn", "bad": "bad"}
@@ -130,8 +128,7 @@ def check_lines(look: Look, width: int, ascii_only: bool, *, with_tokens: bool, 
         names = ", ".join(f"{name} {count:,}" for name, count in look.formats.most_common(3))
         check("ok", f"format {names}" if len(look.formats) > 1 else f"format {look.formats.most_common(1)[0][0]}")
     for reason, count in look.dropped.most_common():
-        words = "1 row" if count == 1 else f"{count:,} rows"
-        check("bad" if reason == "damaged" or not look.kept else "warn", f"{words} left out: {reason}")
+        check("bad" if reason == "damaged" or not look.kept else "warn", f"{_rows(count)} left out: {reason}")
     if not look.dropped:
         check("ok", f"all {look.rows:,} rows can be used")
     if look.duplicates:
@@ -140,12 +137,12 @@ def check_lines(look: Look, width: int, ascii_only: bool, *, with_tokens: bool, 
         check("ok", "no exact duplicates")
     if look.max_length and look.tokens:
         if look.cut_rows:
-            lost = f"{look.cut_rows:,} rows longer than {look.max_length:,} tokens are cut"
+            lost = f"{_rows(look.cut_rows)} longer than {look.max_length:,} tokens cut"
             check("warn", f"{lost}, {wording.short_count(look.cut_tokens)} tokens lost")
         else:
             check("ok", f"every row fits {look.max_length:,} tokens")
     if look.quoted:
-        check("warn", f"{look.quoted:,} rows quote control tokens; they are read as text")
+        check("warn", f"{_rows(look.quoted)} with control tokens in the text, read as plain text")
     if look.trained_share is not None:
         check("ok", f"{wording.percent(look.trained_share)} of the tokens are trained on")
     if not look.complete:
@@ -156,6 +153,10 @@ def check_lines(look: Look, width: int, ascii_only: bool, *, with_tokens: bool, 
     return lines
 
 
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
 def tokens_line(look: Inspection, width: int, spark: str) -> Line:
     """Lengths in one line with a small histogram."""
     stats, unit = (look.tokens, "tokens") if look.tokens else (look.characters, "characters")
@@ -163,7 +164,7 @@ def tokens_line(look: Inspection, width: int, spark: str) -> Line:
         return (("no lengths known", "muted"),)
     words = f"{unit}  p50 {stats.p50:,}  p95 {stats.p95:,}  max {stats.longest:,}   "
     room = max(0, min(48, width - len(words)))
-    return ((words, "text"), (histogram(stats.histogram, room, 1, spark)[0] if room else "", "accent"))
+    return ((words, "text"), (histogram(stats.histogram, room, 1, spark)[0] if room else "", "series-1"))
 
 
 def tokens_lines(look: Look, width: int, height: int, glyphs: Glyphs) -> list[Line]:
@@ -182,7 +183,7 @@ def tokens_lines(look: Look, width: int, height: int, glyphs: Glyphs) -> list[Li
     )  # fmt: skip
     room = max(1, height - 3)
     lines: list[Line] = [head, ()]
-    lines += [((line, "accent"),) for line in histogram(stats.histogram, width, room, glyphs.spark)]
+    lines += [((line, "series-1"),) for line in histogram(stats.histogram, width, room, glyphs.spark)]
     middle, end = f"{stats.longest // 2:,}", f"{stats.longest:,}"
     gap = max(1, width // 2 - 1 - len(middle) // 2)
     axis = f"0{' ' * gap}{middle}"

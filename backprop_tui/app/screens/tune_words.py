@@ -204,7 +204,7 @@ def check_words(prospect: Prospect) -> tuple[str, str]:
         return "checking", "muted"
     if prospect.error is None:
         return "ready: press g", "good"
-    return f"{safe_text(prospect.error.cause)} {safe_text(prospect.error.next_step)}", "bad"
+    return safe_text(str(prospect.error), limit=1000), "bad"
 
 
 def check_lines(prospect: Prospect, spec: RunSpec, width: int, ascii_only: bool) -> list[Line]:

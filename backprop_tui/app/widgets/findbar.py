@@ -52,7 +52,8 @@ class FindBar(Horizontal):
         """Show the line and type into it; `back` gets the focus afterwards."""
         self._back = back
         self.display = True
-        self.query_one(LineInput).focus()
+        # At once, not after the next refresh: what is typed ahead belongs here.
+        self.screen.set_focus(self.query_one(LineInput))
 
     @property
     def text(self) -> str:
