@@ -207,7 +207,7 @@ async def test_log_scrolls_and_stops_following() -> None:
         await screen_text(pilot, "line 59")
         log = pilot.app.screen.query_one(LogView)
         log.focus()
-        await pilot.pause()
+        await screen_text(pilot, "▸ log")
         await pilot.press("pageup")
         await screen_text(pilot, "line 45")
         assert not log.follow

@@ -78,7 +78,7 @@ class LogView(Painted, can_focus=True):
 
     def action_top(self) -> None:
         """The oldest line."""
-        self.action_move(-self._shown)
+        self.action_move(-self._last_top() - 1)
 
     def action_bottom(self) -> None:
         """The newest line."""
@@ -95,8 +95,11 @@ class LogView(Painted, can_focus=True):
         self.action_move(3)
 
     def _last_top(self) -> int:
-        dropped = self._model.dropped if self._model else 0
-        return max(dropped, self._shown - self.content_size.height)
+        if self._model is None:
+            return 0
+        # Counted afresh: lines may have come since they were last shown.
+        dropped = self._model.dropped
+        return max(dropped, dropped + len(self._model.log) - self.content_size.height)
 
     def _update(self) -> None:
         panel = self.parent
