@@ -154,7 +154,7 @@ async def test_every_line_fills_the_screen_and_every_key_answers(size: tuple[int
 @pytest.mark.train
 async def test_a_launch_starts_the_run_that_was_shown() -> None:
     from backprop_tui.launch.session import send_command
-    from backprop_tui.protocol.commands import Command
+    from backprop_tui.protocol.commands import Command, CommandName
     from backprop_tui.store.summary import load_summary
 
     app = BackpropApp("tune")
@@ -174,4 +174,4 @@ async def test_a_launch_starts_the_run_that_was_shown() -> None:
         assert run.read_spec()["preset"] == "demo"
         assert load_summary(run).state.live
     finally:
-        await asyncio.to_thread(send_command, run, Command("abort"), 20.0)
+        await asyncio.to_thread(send_command, run, Command(CommandName.ABORT), 20.0)
