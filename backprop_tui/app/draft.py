@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backprop_tui.app.scans import Scans
+from backprop_tui.app.scans import Reading, Scans
 from backprop_tui.config import paths
 from backprop_tui.protocol.errors import BackpropError, UnavailableError, UsageError
 
@@ -120,6 +120,14 @@ class Draft:
         if self._built is None or self._built[0] != self._now:
             self._built = (self._now, self._build(self._now))
         return self._built[1]
+
+    def reading(self) -> Reading:
+        """How the chosen model would read a dataset's rows; as the demo model does while the choices don't fit together."""
+        try:
+            spec = self.spec()
+        except UsageError:
+            return Reading(DEMO)
+        return Reading(self.model, spec.data.max_length, spec.data.train_on, spec.data.format)
 
     def differences(self) -> list[tuple[Setting, Any, Any]]:
         """Changed settings as (setting, preset's value, value now); data and model are choices, not changes."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from backprop_tui.config import paths
 
 if TYPE_CHECKING:
-    from backprop_tui.data.chat import ChatTokenizer
+    from backprop_tui.data.chat import ChatTokenizer, TrainOn
     from backprop_tui.data.inspection import Inspection
 
 DEMO = "demo"
@@ -21,14 +21,23 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How rows are read. `model` gives the tokenizer; empty reads without one."""
+
+    model: str = ""
+    max_length: int | None = None
+    train_on: TrainOn = "answers"
+    format: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class ScanKey:
-    """What an inspection depends on: the file's identity and how it was tokenised."""
+    """What an inspection depends on: the file's identity and how it was read."""
 
     path: str
     size: int
     changed_ns: int
-    model: str
-    max_length: int | None
+    reading: Reading
 
 
 def data_file(path: str) -> Path:
@@ -44,15 +53,15 @@ class Scans:
         self._tokenizers: dict[str, ChatTokenizer | None] = {}
         self._lock = Lock()
 
-    def known(self, path: str, model: str, max_length: int | None) -> Inspection | None:
+    def known(self, path: str, reading: Reading) -> Inspection | None:
         """The inspection if the file is as it was, else None."""
         try:
-            return self._found.get(_key(path, model, max_length))
+            return self._found.get(_key(path, reading))
         except OSError:
             return None
 
     def inspect(
-        self, path: str, model: str, max_length: int | None, cancelled: Cancelled, progress: Progress | None = None
+        self, path: str, reading: Reading, cancelled: Cancelled, progress: Progress | None = None
     ) -> Inspection:
         """Look through a dataset, or remember having done so.
 
@@ -61,24 +70,29 @@ class Scans:
         """
         from backprop_tui.data.inspection import inspect_file
 
-        known = self.known(path, model, max_length)
+        known = self.known(path, reading)
         if known is not None:
             return known
-        tokenizer = self.tokenizer(model)
         found = inspect_file(
-            data_file(path), tokenizer=tokenizer, max_length=max_length, on_progress=progress, cancelled=cancelled
+            data_file(path),
+            tokenizer=self.tokenizer(reading.model),
+            max_length=reading.max_length,
+            train_on=reading.train_on,
+            format=reading.format,
+            on_progress=progress,
+            cancelled=cancelled,
         )
         if not cancelled():
             with self._lock:
-                self._found[_key(path, model, max_length)] = found
+                self._found[_key(path, reading)] = found
         return found
 
     def usable_rows(self, path: str, cancelled: Cancelled) -> int | None:
         """Rows that can be trained on, None when the file can't be read."""
         for key, found in list(self._found.items()):
-            if key.path == path and self.known(path, key.model, key.max_length) is found:
+            if key.path == path and self.known(path, key.reading) is found:
                 return found.kept
-        return self.inspect(path, "", None, cancelled).kept
+        return self.inspect(path, Reading(), cancelled).kept
 
     def tokenizer(self, model: str) -> ChatTokenizer | None:
         """The tokenizer of a model that is on this machine; None when there is none (counts are then left out)."""
@@ -99,6 +113,6 @@ class Scans:
         return self._tokenizers[model]
 
 
-def _key(path: str, model: str, max_length: int | None) -> ScanKey:
+def _key(path: str, reading: Reading) -> ScanKey:
     info = os.stat(data_file(path))
-    return ScanKey(path, info.st_size, info.st_mtime_ns, model, max_length)
+    return ScanKey(path, info.st_size, info.st_mtime_ns, reading)

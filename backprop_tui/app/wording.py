@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
+
+from backprop_tui.protocol.text import safe_text
 
 UNKNOWN = "–"
 
@@ -101,3 +104,16 @@ def clock(wall: float | None, seconds: bool = False) -> str:
         return time.strftime("%H:%M:%S" if seconds else "%H:%M", time.localtime(wall))
     except (OverflowError, ValueError, OSError):
         return UNKNOWN
+
+
+def data_name(path: str, limit: int = 60) -> str:
+    """A dataset as a short name."""
+    return "demo data" if path == "demo" else safe_text(os.path.basename(path.rstrip("/")) or path, limit=limit)
+
+
+def model_name(base: str, limit: int = 60) -> str:
+    """A model as a short name: a hub id whole, a folder by its last part."""
+    if base == "demo":
+        return "demo model"
+    hub_id = base.count("/") == 1 and not base.startswith("/")
+    return safe_text(base if hub_id else os.path.basename(base.rstrip("/")) or base, limit=limit)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
@@ -22,9 +20,9 @@ from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.draft import DEMO, Draft
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.keymap import data as keys
-from backprop_tui.app.scans import data_file
+from backprop_tui.app.looks import Look, Looks
+from backprop_tui.app.open_file import OpenFile, Page
 from backprop_tui.app.screens.data_words import (
-    Look,
     browser_rows,
     check_lines,
     data_key,
@@ -35,21 +33,20 @@ from backprop_tui.app.screens.data_words import (
 )
 from backprop_tui.app.screens.room import Room
 from backprop_tui.app.widgets.findbar import FindBar
-from backprop_tui.app.widgets.lines import Line, LineView
+from backprop_tui.app.widgets.lines import Line
 from backprop_tui.app.widgets.modal import PromptModal
 from backprop_tui.app.widgets.painted import Line as PaintedLine
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.app.widgets.preview import RowView
-from backprop_tui.app.widgets.sheet import Sheet
+from backprop_tui.app.widgets.sheet import LongSheet, Sheet
 from backprop_tui.app.widgets.table import Column, LiveTable
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
+    from backprop_tui.app.scans import Reading
     from backprop_tui.data.browse import Folder
-    from backprop_tui.data.chat import ChatTokenizer, TrainOn
-    from backprop_tui.data.inspection import Inspection
-    from backprop_tui.data.preview import FilePreview, PreviewRow
+    from backprop_tui.data.preview import PreviewRow
 
 _COLUMNS = (
     Column("name", "name", 14, flex=True, middle=True),
@@ -60,62 +57,15 @@ _COLUMNS = (
 )
 #: Seconds the cursor rests on a file before it is opened.
 _SETTLE_S = 0.15
-#: Seconds between two words of progress.
-_PROGRESS_S = 0.5
-#: Files up to this many bytes are looked through without being asked for.
+#: Files up to this many bytes are looked through without being asked for, in folders of at most so many entries.
 _SMALL = 2_000_000
+_FEW = 500
 
 
 class DataTable(LiveTable):
     """The list with this screen's keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(keys.TABLE)]
-
-
-class Checks(LineView):
-    """What was found in the file."""
-
-    def __init__(self) -> None:
-        super().__init__(id="checks")
-        self.look: Look = None
-        self.with_tokens = False
-        self._lines: list[Line] = []
-
-    @property
-    def line_count(self) -> int:
-        """Lines at the present width."""
-        return len(self._lines)
-
-    def line(self, index: int, width: int) -> Line:
-        """One of them."""
-        return self._lines[index]
-
-    def show(self, look: Look) -> None:
-        """Other findings."""
-        self.look = look
-        self._arrange()
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Lines depend on the width."""
-        self._arrange()
-
-    def _arrange(self) -> None:
-        width, signs = self.size.width - 2, glyphs_of(self)
-        lines: Sequence[Line] = ()
-        if width > 8:
-            ascii_only = signs.marks == "ascii"
-            lines = check_lines(self.look, width, ascii_only, with_tokens=self.with_tokens, spark=signs.spark)
-        self._lines = [((" ", "text"), *line) for line in lines]
-        self.relayout()
-
-
-class _Opened:
-    """The file in the preview; one thread at a time reads from it."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.lock = Lock()
-        self.file: FilePreview | None = None
 
 
 class DataScreen(Room):
@@ -129,10 +79,10 @@ class DataScreen(Room):
         super().__init__()
         self._folder: Folder | None = None
         self._recent: list[str] = []
-        self._looks: dict[str, Look] = {}
-        self._opened: _Opened | None = None
+        self._typed: str | None = None
+        self._opened: OpenFile | None = None
+        self._reading: Reading | None = None
         self._row: PreviewRow | None = None
-        self._index = 0
         self._raw = False
 
     def compose_body(self) -> ComposeResult:
@@ -143,7 +93,7 @@ class DataScreen(Room):
             with Vertical(id="right"):
                 yield Panel("row", RowView(id="row"), id="row-panel")
                 yield Panel("lengths", Sheet(id="lengths"), id="lengths-panel")
-                yield Panel("checks", Checks(), id="checks-panel")
+                yield Panel("checks", LongSheet(id="checks"), id="checks-panel")
 
     @property
     def table(self) -> LiveTable:
@@ -155,20 +105,35 @@ class DataScreen(Room):
         """The run being prepared."""
         return self.backprop.draft
 
+    def context(self) -> PaintedLine:
+        """What is used, besides the run that is open."""
+        used = f"using {wording.data_name(self.draft.data, 30)}   " if self.draft.data_chosen else ""
+        return ((used, "text"), *self.backprop.run_words())
+
     def on_mount(self) -> None:
         """Paint the frame first; then list the working directory."""
+        self._looks = Looks(self, self.draft, self._look_changed)
         self._timer = self.set_timer(_SETTLE_S, self._open, pause=True)
         self._show_rows()
         self.call_after_refresh(self.list_folder, Path.cwd())
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Lengths have a panel of their own only where there is room."""
-        checks = self.query_one(Checks)
-        checks.with_tokens = event.size.width < 110
+    def on_screen_resume(self) -> None:
+        """Another model or another length reads rows another way."""
+        if self._reading is not None:
+            in_thread(self, lambda _: self.draft.reading(), self._read_as, self._complain, group="data-reading")
+
+    def _read_as(self, reading: Reading) -> None:
+        before, self._reading = self._reading, reading
+        if before is not None and before != reading:
+            self._looks.forget()
+            self._opened = None
+            self._show_rows()
+            self._open()
+            self._look_around()
 
     def wants(self, panel: Panel) -> bool:
         """Lengths have a panel of their own only where there is room."""
-        return panel.id != "lengths-panel" or (self.has_class("-wide") and self.has_class("-tall"))
+        return panel.id != "lengths-panel" or (self.wide and self.app.size.height >= 36)
 
     # -- the list -----------------------------------------------------------------------------------------------------
 
@@ -183,6 +148,7 @@ class DataScreen(Room):
 
         def done(found: tuple[Folder, list[str]]) -> None:
             self._folder, self._recent = found
+            self._typed = select
             bar = self.query_one("#data-find", FindBar)
             bar.clear()
             self.table.set_filter("")
@@ -190,12 +156,25 @@ class DataScreen(Room):
             if select is not None:
                 self.table.select(data_key(select))
             self._settle()
+            self._look_around()
 
         in_thread(self, work, done, self._complain, group="data-list")
 
+    def _look_around(self) -> None:
+        """Small files of a folder of reasonable size are looked through one by one, so the list says how they are."""
+        entries = self._folder.entries if self._folder is not None else ()
+        if len(entries) <= _FEW:
+            small = (entry for entry in entries if entry.kind == "data" and (entry.size or 0) <= _SMALL)
+            self._looks.wait(str(entry.path) for entry in small)
+
     def _show_rows(self) -> None:
+        listed = {str(entry.path) for entry in self._folder.entries} if self._folder else set()
+        recent = [*([self._typed] if self._typed and self._typed not in listed else []), *self._recent]
         ascii_only = glyphs_of(self).marks == "ascii"
-        self.table.update(browser_rows(self._folder, self._recent, self._looks, ascii_only))
+        self.table.update(browser_rows(self._folder, list(dict.fromkeys(recent)), self._looks.known, ascii_only))
+        self._label_list()
+
+    def _label_list(self) -> None:
         place, total = self.table.position
         needle = self.table.needle
         facts = f"/ {safe_text(needle, limit=20)}" if needle else home_words(self._folder.path) if self._folder else ""
@@ -203,7 +182,7 @@ class DataScreen(Room):
 
     @on(LiveTable.Highlighted, "#data-table")
     def _moved(self) -> None:
-        self._show_rows()
+        self._label_list()
         self._settle()
 
     def _settle(self) -> None:
@@ -226,13 +205,26 @@ class DataScreen(Room):
         if look is not None and not isinstance(look, str) and look.verdict == "bad":
             self.backprop.say(f"This file can't be trained on: {look.headline}.  The checks say more.", "bad")
             return
-        self.draft.use_data(path)
-        self.backprop.action_go("tune")
+        self._use(path)
+
+    def _use(self, path: str) -> None:
+        def work(cancelled: Cancelled) -> None:
+            from backprop_tui.config.recent import remember
+
+            self.draft.check_data(path)
+            if path != DEMO:
+                remember("data", path)
+
+        def done(_: None) -> None:
+            self.draft.use_data(path)
+            self.backprop.action_go("tune")
+
+        in_thread(self, work, done, self._complain, group="data-use")
 
     @on(FindBar.Changed, "#data-find")
     def _filter(self, message: FindBar.Changed) -> None:
         self.table.set_filter(message.text)
-        self._show_rows()
+        self._label_list()
         self._settle()
 
     def action_filter(self) -> None:
@@ -279,55 +271,24 @@ class DataScreen(Room):
             self._show_look(None)
             return
         if self._opened is None or self._opened.path != path:
-            self._opened = _Opened(path)
-            self._index = 0
-            self._read(0)
-        self._scan(path)
+            self._opened = opened = OpenFile(self, self.draft, path, self._shown, self._unreadable)
+            opened.read(0)
+        self._looks.look(path)
+        self._show_look(self._looks.get(path))
 
-    def _read(self, index: int, note: str = "") -> None:
-        opened = self._opened
-        if opened is None:
-            self.backprop.say("Put the cursor on a dataset first.")
+    def _shown(self, file: OpenFile, page: Page) -> None:
+        if file is not self._opened:
             return
+        self._reading = page.reading
+        if page.beyond:
+            self.backprop.say(f"The file has {page.known:,} rows; this is the last.")
+        self._show_row(page.row)
 
-        def work(cancelled: Cancelled) -> tuple[PreviewRow | None, int]:
-            from backprop_tui.data.preview import FilePreview
-
-            tokenizer, max_length, train_on = self._reading()
-            with opened.lock:
-                if opened.file is None:
-                    opened.file = FilePreview(data_file(opened.path))
-                found = opened.file.view(
-                    max(0, index), tokenizer=tokenizer, max_length=max_length, train_on=train_on, cancelled=cancelled
-                )
-                if found is None and opened.file.complete and opened.file.known:
-                    found = opened.file.view(
-                        opened.file.known - 1, tokenizer=tokenizer, max_length=max_length, train_on=train_on
-                    )
-                return found, opened.file.known
-
-        def done(found: tuple[PreviewRow | None, int]) -> None:
-            if opened is not self._opened or found[0] is None:
-                return
-            if found[0].index < index:
-                self.backprop.say(f"The file has {found[1]:,} rows; this is the last.")
-            self._index = found[0].index
-            self._show_row(found[0])
-
-        def failed(error: BackpropError) -> None:
-            if opened is self._opened:
-                self._show_row(None)
-                self.query_one("#row", RowView).say(error.cause, error.next_step, f"({error.code})")
-
-        in_thread(self, work, done, failed, group="data-row")
-
-    def _reading(self) -> tuple[ChatTokenizer | None, int | None, TrainOn]:
-        """How the draft's model reads a row. Called in threads: it may load pydantic, a preset and a tokenizer."""
-        try:
-            spec = self.draft.spec()
-        except BackpropError:
-            return self.draft.scans.tokenizer(DEMO), None, "answers"
-        return self.draft.scans.tokenizer(self.draft.model), spec.data.max_length, spec.data.train_on
+    def _unreadable(self, file: OpenFile, error: BackpropError) -> None:
+        if file is not self._opened:
+            return
+        self._show_row(None)
+        self.query_one("#row", RowView).say(error.cause, error.next_step, f"({error.code})")
 
     def _show_row(self, row: PreviewRow | None) -> None:
         self._row = row
@@ -339,65 +300,32 @@ class DataScreen(Room):
         if row is None:
             panel.label(title="row", facts="", foot="")
             return
-        look = self._looks.get(self._opened.path) if self._opened else None
-        total = f" of {look.rows:,}" if look is not None and not isinstance(look, (str, BackpropError)) else ""
+        look = self._looks.found(self._opened.path if self._opened else None)
+        total = f" of {look.rows:,}" if look is not None else ""
         dot = glyphs_of(self).dot
         facts = "raw" if self._raw else row.format or "no known format"
         if row.tokens is not None and not self._raw:
             facts += f" {dot} {row.tokens:,} tokens {dot} loss on {wording.count(row.trained)}"
+        elif row.normalised is not None and row.problem is None and not self._raw:
+            facts += f" {dot} tokens unknown, {wording.model_name(self.draft.model, 20)} is not here"
         panel.label(title=f"row {row.index + 1:,}{total}", facts=facts, foot="n/p row  g go to  r random  t raw")
 
-    def _scan(self, path: str) -> None:
-        said = 0.0
-
-        def progress(done: int, total: int) -> None:
-            nonlocal said
-            now = time.monotonic()
-            if now - said >= _PROGRESS_S and done < total:
-                said = now
-                self.call_later(self._progress, path, f"looking, {100 * done // max(1, total)} %")
-
-        def work(cancelled: Cancelled) -> Inspection:
-            _, max_length, _ = self._reading()
-            return self.draft.scans.inspect(path, self.draft.model, max_length, cancelled, progress)
-
-        def done(found: Inspection) -> None:
-            self._found(path, found)
-
-        in_thread(self, work, done, lambda error: self._found(path, error), group="data-scan")
-        if self._looks.get(path) is None:
-            self._looks[path] = "looking"
-        self._show_look(self._looks[path])
-
-    def _progress(self, path: str, words: str) -> None:
-        if isinstance(self._looks.get(path), str):
-            self._found(path, words)
-
-    def _found(self, path: str, look: Look) -> None:
-        self._looks[path] = look
+    def _look_changed(self, path: str) -> None:
         self._show_rows()
         if self._opened is not None and self._opened.path == path:
-            self._show_look(look)
+            self._show_look(self._looks.get(path))
             self._label_row()
-        if not isinstance(look, str):
-            self._scan_another()
-
-    def _scan_another(self) -> None:
-        """Small files of the folder are looked through one by one, so the list says how they are."""
-        if self._folder is None:
-            return
-        for entry in self._folder.entries:
-            path = str(entry.path)
-            small = entry.kind == "data" and entry.size is not None and entry.size <= _SMALL
-            if small and (path not in self._looks or isinstance(self._looks[path], str)):
-                self._scan(path)
-                if self._opened is not None:
-                    self._show_look(self._looks.get(self._opened.path))
-                return
 
     def _show_look(self, look: Look) -> None:
-        self.query_one(Checks).show(look)
+        signs = glyphs_of(self)
+
+        def checks(width: int) -> Sequence[Line]:
+            # Lengths have no panel of their own where it is narrow.
+            return check_lines(look, width, signs.marks == "ascii", with_tokens=not self.wide, spark=signs.spark)
+
+        self.query_one("#checks", LongSheet).show(checks)
         panel, lengths = self.query_one("#checks-panel", Panel), self.query_one("#lengths-panel", Panel)
+        lengths.label(facts="")
         if look is None or isinstance(look, str):
             panel.label(facts=look or "")
         elif isinstance(look, BackpropError):
@@ -406,27 +334,27 @@ class DataScreen(Room):
             role = {"ok": "good", "warn": "warn", "bad": "bad"}[look.verdict]
             panel.label(facts=((safe_text(look.headline, limit=40), role),))
             lengths.label(facts=f"{wording.count(look.kept)} rows")
-        signs = glyphs_of(self)
+        self.query_one("#lengths", Sheet).show(lambda width, height: tokens_lines(look, width, height, signs))
 
-        def build(width: int, height: int) -> Sequence[PaintedLine]:
-            return tokens_lines(look, width, height, signs)
-
-        self.query_one("#lengths", Sheet).show(build)
+    def _go_to(self, index: int) -> None:
+        if self._opened is None:
+            self.backprop.say("Put the cursor on a dataset first.")
+        elif index < 0:
+            self.backprop.say("This is the first row.")
+        else:
+            self._opened.read(index)
 
     def action_row(self, by: int) -> None:
         """The next row or the one before."""
-        if self._index + by < 0:
-            self.backprop.say("This is the first row.")
-        else:
-            self._read(self._index + by)
+        self._go_to((self._opened.wanted if self._opened else 0) + by)
 
     def action_random(self) -> None:
         """Any row."""
-        look = self._looks.get(self._opened.path) if self._opened else None
-        if look is None or isinstance(look, (str, BackpropError)):
+        look = self._looks.found(self._opened.path if self._opened else None)
+        if look is None:
             self.backprop.say("Wait until the file has been looked through.")
         else:
-            self._read(random.randrange(max(1, look.rows)))
+            self._go_to(random.randrange(max(1, look.rows)))
 
     def action_go_to(self) -> None:
         """A row by number."""
@@ -443,7 +371,7 @@ class DataScreen(Room):
 
         def answered(text: str | None) -> None:
             if text is not None:
-                self._read(int(text.replace(",", "")) - 1)
+                self._go_to(int(text.replace(",", "")) - 1)
 
         self.app.push_screen(PromptModal(Content("Go to row"), Content("Rows count from 1."), check=check), answered)
 

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
 
+from backprop_tui.app import wording
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.clipboard import copy_out
 from backprop_tui.app.context import glyphs_of
@@ -23,13 +24,11 @@ from backprop_tui.app.screens.tune_words import (
     changes_lines,
     check_lines,
     check_words,
-    data_words,
     estimate_lines,
     find_words,
     form_fields,
     help_line,
     launch_body,
-    model_words,
     preset_rows,
 )
 from backprop_tui.app.widgets.findbar import FindBar
@@ -96,7 +95,7 @@ class TuneScreen(Room):
     def context(self) -> Line:
         """What will be trained on what."""
         dot = glyphs_of(self).dot
-        words = f"{data_words(self.draft.data, 24)} {dot} {model_words(self.draft.model, 24)}   "
+        words = f"{wording.data_name(self.draft.data, 24)} {dot} {wording.model_name(self.draft.model, 24)}   "
         return ((words, "text"),)
 
     def on_mount(self) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
 from backprop_tui.app import wording
-from backprop_tui.app.draft import DEMO, Draft
+from backprop_tui.app.draft import Draft
 from backprop_tui.app.widgets.form import FormField
 from backprop_tui.app.widgets.lines import fit, wrap
 from backprop_tui.app.widgets.painted import Line
@@ -38,18 +37,6 @@ _ZERO = {
     "eval_every": "only at the end",
     "save_every": "only at the end",
 }
-
-
-def data_words(path: str, limit: int = 60) -> str:
-    """A dataset as a short name."""
-    return "demo data" if path == DEMO else safe_text(os.path.basename(path.rstrip("/")) or path, limit=limit)
-
-
-def model_words(base: str, limit: int = 60) -> str:
-    """A model as a short name."""
-    if base == DEMO:
-        return "demo model"
-    return safe_text(base if base.count("/") == 1 and not base.startswith("/") else os.path.basename(base), limit=limit)
 
 
 def preset_rows(presets: Mapping[str, Preset]) -> list[Row]:
