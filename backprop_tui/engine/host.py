@@ -99,6 +99,7 @@ class Host:
         self._begun = False
         self._journal_broken = False
         self._sync_timer: asyncio.TimerHandle | None = None
+        self._syncing: asyncio.Future[None] | None = None
 
     @property
     def seq(self) -> int:
@@ -229,6 +230,9 @@ class Host:
         telemetry.stop()
         if self._sync_timer is not None:
             self._sync_timer.cancel()
+        if self._syncing is not None:
+            # The file must not be closed under it.
+            await self._syncing
         await self._server.close(self._timings.linger)
         with contextlib.suppress(BackpropError):
             self._journal.close()
@@ -340,7 +344,7 @@ class Host:
 
     def _sync(self) -> None:
         self._sync_timer = None
-        self._loop.run_in_executor(None, self._sync_now)
+        self._syncing = self._loop.run_in_executor(None, self._sync_now)
 
     def _sync_now(self) -> None:
         try:

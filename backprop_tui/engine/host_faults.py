@@ -68,11 +68,11 @@ def next_step(view: RunView, short_id: str) -> str:
     return f"Press r, or type `backprop resume {short_id}`, to resume from step {max(view.checkpoints):,}."
 
 
-def log_tail(file: Path, lines: int = _TAIL_LINES) -> list[str]:
-    """The last lines of a raw log, made harmless and without anything that looks like a token."""
+def log_tail(file: Path, lines: int = _TAIL_LINES, *, start: int = 0) -> list[str]:
+    """The last lines of a raw log (from byte `start` on), made harmless and without anything that looks like a token."""
     try:
         with file.open("rb") as log:
-            log.seek(max(0, log.seek(0, 2) - _TAIL_BYTES))
+            log.seek(max(start, log.seek(0, 2) - _TAIL_BYTES))
             text = log.read().decode("utf-8", "replace")
     except OSError:
         return []

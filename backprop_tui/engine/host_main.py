@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import faulthandler
 import os
 import signal
@@ -14,7 +15,8 @@ from pathlib import Path
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.host import WORKER_COMMAND, Host, Timings
 from backprop_tui.engine.host_ready import Ready
-from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.protocol.errors import BackpropError, UnavailableError
+from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import RunDir
 from backprop_tui.store.locks import Identity, RunLock, is_alive
 
@@ -42,6 +44,22 @@ def main(argv: Sequence[str], *, worker_command: Sequence[str] = WORKER_COMMAND,
     except BackpropError as error:
         ready.refuse(error)
         return error.exit_code
+    except OSError as error:
+        refusal = _disk_error(run, error)
+        ready.refuse(refusal)
+        return refusal.exit_code
+
+
+def _disk_error(run: RunDir, error: OSError) -> BackpropError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return UnavailableError(
+            "DISK_FULL", f"The disk is full: nothing can be written in {safe_text(run.path)}.", "Free some space on it."
+        )
+    return UnavailableError(
+        "ENGINE_NOT_STARTED",
+        f"The engine can't work in {safe_text(run.path)}: {error.strerror}.",
+        "Check that directory, its disk and its permissions.",
+    )
 
 
 def _forget_stale_socket(run: RunDir) -> None:

@@ -36,8 +36,13 @@ class Ready:
         self._fd = -1
 
 
-def read_answer(line: bytes) -> BackpropError | None:
-    """What the host said: None for ready, else its own error; an empty line means it died before a word."""
+def read_answer(line: bytes, last_words: list[str]) -> BackpropError | None:
+    """What the host said: None for ready, else its own error; an empty line means it died before a word.
+
+    Args:
+        line: what came over the pipe.
+        last_words: the end of its log, for a host that died; the run and its log may not be kept.
+    """
     try:
         words = json.loads(line)
     except ValueError:
@@ -46,8 +51,8 @@ def read_answer(line: bytes) -> BackpropError | None:
         return error_from_dict(
             {
                 "code": "ENGINE_NOT_STARTED",
-                "cause": "The engine ended before it was ready.",
-                "next": "See its host.log.",
+                "cause": f"The engine ended before it was ready{': ' + last_words[-1] if last_words else '.'}",
+                "next": "`backprop doctor` checks this machine.",
             }
         )
     return None if words.get("ready") is True else error_from_dict(words, int(words.get("exit_code", 1)))

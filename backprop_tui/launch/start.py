@@ -10,8 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backprop_tui.engine.host_faults import log_tail
 from backprop_tui.engine.host_ready import read_answer
 from backprop_tui.protocol.errors import BackpropError, TryAgainError, UnavailableError
 from backprop_tui.store import checkpoints, locks
@@ -67,13 +69,9 @@ def resume_run(run: RunDir, engine: Sequence[str] = ENGINE_COMMAND) -> RunDir:
         BackpropError: run.json can't be read, EXTRA_MISSING, or the engine can't start.
     """
     from backprop_tui.hardware.extras import require
-    from backprop_tui.store.summary import load_summary
 
     run.read_spec()
     require("train")
-    live = locks.is_held(run.lock_file) and load_summary(run).view.state.live
-    if live:
-        raise locks.held_error(run.lock_file)
     _await_release(run)
     newest = checkpoints.newest_valid(run)
     resume = None if newest is None else newest.path.relative_to(run.path).as_posix()
@@ -93,6 +91,7 @@ def launch_engine(run: RunDir, *, resume: str | None = None, engine: Sequence[st
         BackpropError: the host's own words, or ENGINE_NOT_STARTED.
     """
     answer, ready = os.pipe()
+    log_start = run.host_log.stat().st_size if run.host_log.exists() else 0
     try:
         process = _spawn(run, [*engine, str(run.path), *(["--resume", resume] if resume else [])], ready)
     except OSError as failure:
@@ -106,7 +105,7 @@ def launch_engine(run: RunDir, *, resume: str | None = None, engine: Sequence[st
     reaper = threading.Thread(target=process.wait, name="engine-exit", daemon=True)
     reaper.start()
     try:
-        error = _hear(answer)
+        error = _hear(answer, run.host_log, log_start)
     finally:
         os.close(answer)
     if error is not None:
@@ -144,7 +143,7 @@ def _spawn(run: RunDir, argv: list[str], ready: int) -> subprocess.Popen[bytes]:
         os.close(log)
 
 
-def _hear(answer: int) -> BackpropError | None:
+def _hear(answer: int, log: Path, log_start: int) -> BackpropError | None:
     """Wait for the host's line on the pipe; end of file means it died."""
     deadline = time.monotonic() + _READY_WITHIN
     line = b""
@@ -157,12 +156,17 @@ def _hear(answer: int) -> BackpropError | None:
         if not piece:
             break
         line += piece
-    return read_answer(line)
+    return read_answer(line, log_tail(log, 1, start=log_start))
 
 
 def _await_release(run: RunDir) -> None:
+    from backprop_tui.store.summary import load_summary
+
     deadline = time.monotonic() + _RELEASED_WITHIN
-    while locks.is_held(run.lock_file) or locks.is_held(run.worker_lock):
+    while (held := locks.is_held(run.lock_file)) or locks.is_held(run.worker_lock):
+        if held and load_summary(run).view.state.live:
+            # Somebody else's resume took it while we waited.
+            raise locks.held_error(run.lock_file)
         if time.monotonic() > deadline:
             raise TryAgainError(
                 "RUN_HELD",

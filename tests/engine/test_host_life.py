@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -252,6 +253,9 @@ def test_an_engine_killed_before_it_began_says_so_and_the_run_can_start(monkeypa
     with pytest.raises(BackpropError) as refusal:
         launch_engine(run, engine=ENGINE)
     assert refusal.value.code == "ENGINE_NOT_STARTED"
+    monkeypatch.setenv("FAILPOINT", "host.start:1:raise")
+    with pytest.raises(BackpropError, match=r"the failpoint host\.start was reached"):
+        launch_engine(run, engine=ENGINE)
     monkeypatch.delenv("FAILPOINT")
     launch_engine(run, engine=ENGINE)
     assert over(run)[-1].data["outcome"] == "completed"
@@ -360,3 +364,79 @@ def test_a_full_disk_for_real(tmp_path: Path) -> None:
     if result.stderr.startswith(("unshare:", "mount:")):
         pytest.skip("no private mounts here")
     assert result.stdout == "['DISK_FULL', 'stopped']\n0\n", result.stderr
+
+
+def test_a_disk_that_takes_nothing_is_named_before_the_run_begins() -> None:
+    """Files may have no bytes at all: the engine can't even write who it is."""
+    run = scripted(steps=3)
+    script = (
+        "import resource,sys\nfrom pathlib import Path\nfrom backprop_tui.launch.start import launch_engine\n"
+        "from backprop_tui.store.layout import RunDir\nfrom backprop_tui.protocol.errors import BackpropError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "try:\n    launch_engine(RunDir(Path(sys.argv[1])), engine=sys.argv[2:])\n"
+        "except BackpropError as error:\n    print(error.code, error.exit_code, bool(error.next_step), error.cause)\n"
+    )
+    words = subprocess.check_output([sys.executable, "-c", script, str(run.path), *ENGINE], text=True)
+    assert words == f"DISK_FULL 69 True The disk is full: nothing can be written in {run.path}.\n"
+    assert events(run) == []
+    assert not is_held(run.lock_file)
+    launch_engine(run, engine=ENGINE)
+    assert over(run)[-1].data["outcome"] == "completed"
+
+
+def test_the_run_directory_is_deleted_under_a_live_run(home: Path) -> None:
+    """Somebody's rm -rf: the run ends at its next save, nobody is left running and the socket goes."""
+    run = started(steps=100_000, save_every=20)
+    at_step(run, 2)
+    who, worker = identity(run), worker_pid(run)
+    shutil.rmtree(run.path)
+    eventually(lambda: not is_alive(who) and not Path(f"/proc/{worker}").exists(), what="end of host and worker")
+    assert os.listdir(home / "runtime") == []
+    assert not run.path.exists()
+
+
+def test_a_damaged_journal_opens_and_the_run_goes_on() -> None:
+    run = started(steps=20, crash={"step": 12, "how": "kill"})
+    before = over(run)
+    lines = run.journal_file.read_bytes().splitlines(keepends=True)
+    lines[4] = lines[4].replace(b"1", b"7")
+    run.journal_file.write_bytes(b"".join(lines) + b"{" * 40)
+    resume_run(run, engine=ENGINE)
+    journal = over(run)
+    assert journal[-1].data["outcome"] == "completed"
+    assert [event.kind for event in journal].count("repair") == 1
+    seqs = [event.seq for event in journal]
+    assert seqs == sorted(set(seqs))
+    assert set(seqs) >= {event.seq for event in before} - {5}
+    assert [event.data["resume_step"] for event in journal if event.kind == "attempt"] == [None, 10]
+
+
+def test_of_two_resumes_at_once_one_refuses_naming_the_other() -> None:
+    run = started(steps=1000, crash={"step": 7, "how": "kill"})
+    over(run)
+
+    def resume(_: int) -> BackpropError | None:
+        try:
+            resume_run(run, engine=ENGINE)
+        except BackpropError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(2) as pool:
+        begin = time.monotonic()
+        refusals = [error for error in pool.map(resume, range(2)) if error is not None]
+    assert time.monotonic() - begin < 5
+    assert [error.code for error in refusals] == ["RUN_HELD"]
+    assert f"process {identity(run).pid}" in refusals[0].cause
+    assert len(events(run, "attempt")) == 2
+
+
+def test_a_resume_right_after_the_end_waits_for_the_engine_to_go() -> None:
+    run = started(steps=1000, helper=True)
+    at_step(run, 2)
+    assert send_command(run, Command(CommandName.STOP)).status == "accepted"
+    eventually(lambda: events(run, "end"))
+    resume_run(run, engine=ENGINE)
+    first, second = events(run, "attempt")
+    assert (first.data["resume_step"], second.data["attempt"]) == (None, 2)
+    assert second.data["resume_step"] == events(run, "end")[0].data["step"]
