@@ -37,6 +37,7 @@ class Looks:
         self._known: dict[str, Look] = {}
         self._waiting: list[str] = []
         self._under_way: str | None = None
+        self._asked = False
 
     @property
     def known(self) -> Mapping[str, Look]:
@@ -65,24 +66,25 @@ class Looks:
             self._next()
 
     def look(self, path: str) -> None:
-        """Look through this file now; one under way is given up and waits again."""
+        """Look through this file now; one under way is given up, and waits again if nobody had asked for it."""
         before = self._under_way
         if before == path:
             return
         if before is not None and isinstance(self._known.get(before), str):
             del self._known[before]
-            self._waiting.insert(0, before)
+            if not self._asked:
+                self._waiting.insert(0, before)
             self._changed(before)
-        self._begin(path)
+        self._begin(path, asked=True)
 
     def _next(self) -> None:
         while self._waiting:
             path = self._waiting.pop(0)
             if path not in self._known:
-                self._begin(path)
+                self._begin(path, asked=False)
                 return
 
-    def _begin(self, path: str) -> None:
+    def _begin(self, path: str, *, asked: bool) -> None:
         said = 0.0
 
         def progress(done: int, total: int) -> None:
@@ -103,7 +105,7 @@ class Looks:
             if self._under_way is None:
                 self._next()
 
-        self._under_way = path
+        self._under_way, self._asked = path, asked
         if path not in self._known:
             self._known[path] = "looking"
             self._changed(path)
