@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -13,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from backprop_tui.launch.client import send_command
+from backprop_tui.launch.client import PipeClient, send_command
 from backprop_tui.launch.start import engine_environment, launch_engine, resume_run
 from backprop_tui.protocol.commands import Command, CommandName
 from backprop_tui.protocol.errors import BackpropError, TryAgainError
 from backprop_tui.protocol.states import RunState
+from backprop_tui.store.layout import RunDir
 from backprop_tui.store.locks import is_alive, is_held, signal_engine
 from backprop_tui.store.summary import load_summary
 from tests.support.engines import (
@@ -31,6 +33,7 @@ from tests.support.engines import (
     started,
     worker_pid,
 )
+from tests.support.worker_driver import new_run
 
 
 def test_a_run_from_start_to_end_leaves_nothing_behind(home: Path) -> None:
@@ -50,28 +53,26 @@ def test_a_run_from_start_to_end_leaves_nothing_behind(home: Path) -> None:
 
 
 def test_hello_is_answered_within_300_ms_of_launch(capsys: pytest.CaptureFixture[str]) -> None:
-    """Measured from the spawn to the greeting, the best of three; the machine may be busy, so 3 x is tolerated."""
-    import asyncio
-
-    from backprop_tui.launch.client import PipeClient
-
-    async def greet(run: object) -> int:
-        client = await PipeClient.connect(run)  # type: ignore[arg-type]
-        await client.close()
-        return int(client.hello["pid"])
-
-    times = []
-    for _ in range(3):
-        run = scripted(steps=1, load_s=2)
+    """The real engine and the real worker, from the spawn to the greeting; a busy machine gets five attempts."""
+    times: list[float] = []
+    while len(times) < 5 and min(times, default=1.0) > 0.3:
+        run = new_run()
         begin = time.monotonic()
-        launch_engine(run, engine=ENGINE)
+        launch_engine(run)
         pid = asyncio.run(greet(run))
         times.append(time.monotonic() - begin)
         assert pid == identity(run).pid
         send_command(run, Command(CommandName.ABORT))
+        over(run)
     with capsys.disabled():
         print(f"\nhello after {', '.join(f'{1000 * t:.0f}' for t in times)} ms")
-    assert min(times) < 0.9
+    assert min(times) <= 0.3
+
+
+async def greet(run: RunDir) -> int:
+    client = await PipeClient.connect(run)
+    await client.close()
+    return int(client.hello["pid"])
 
 
 def test_the_host_imports_nothing_heavy() -> None:
