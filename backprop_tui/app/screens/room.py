@@ -114,7 +114,8 @@ class Room(Screen[Any]):
         self._place_panels(panel)
         target = _first_focusable(panel)
         if target is not None:
-            target.focus()
+            # At once, not after the messages that wait: keys typed ahead belong to the new panel.
+            self.set_focus(target)
 
     def action_next_panel(self) -> None:
         """Focus the next panel."""

@@ -131,7 +131,7 @@ class TuneScreen(Room):
             self.backprop.say(str(usual.problems[0]), "warn")
         self.refresh_all()
         if self.focused is None or self.focused is self.presets:
-            self.form.lines.focus()
+            self.set_focus(self.form.lines)
 
     # -- showing ------------------------------------------------------------------------------------------------------
 

@@ -88,4 +88,4 @@ class FindBar(Horizontal):
 
     def _return(self) -> None:
         if self._back is not None:
-            self._back.focus()
+            self.screen.set_focus(self._back)

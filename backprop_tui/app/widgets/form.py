@@ -344,13 +344,14 @@ class Form(Container):
         self.input.styles.width = max(8, cells)
         self.input.offset = Offset(x, line - self.lines.top)
         self.input.display = True
-        self.input.focus()
+        # At once: what is typed ahead must not act as keys of the form.
+        self.screen.set_focus(self.input)
 
     def close_edit(self) -> None:
         """The text was taken or given up."""
         self._editing = None
         self.input.display = False
-        self.lines.focus()
+        self.screen.set_focus(self.lines)
 
     def on_line_input_accepted(self, message: LineInput.Accepted) -> None:
         """Hand over what was typed."""
