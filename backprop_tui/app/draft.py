@@ -135,25 +135,13 @@ class Draft:
 
         return differences(self.spec(), self.base())
 
-    def check_data(self, path: str) -> None:
-        """Whether this file could be trained on as far as its name goes; safe to call from a thread.
-
-        Raises:
-            UsageError: the path is not text.
-        """
-        self._build(replace(self._now, data=path))
-
     def use_data(self, path: str) -> None:
         """Train on this file (or `demo`)."""
         self._change(replace(self._now, data=path))
 
     def use_model(self, base: str) -> None:
-        """Start from this model: directory, hub id or `demo`.
-
-        Raises:
-            UsageError: the name can't be written down, such as a path that is not text; nothing changes then.
-        """
-        self._try(replace(self._now, model=base))
+        """Start from this model: directory, hub id or `demo`."""
+        self._change(replace(self._now, model=base))
 
     def use_preset(self, name: str) -> None:
         """Start from another preset; changes of the person's stay.

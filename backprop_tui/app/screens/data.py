@@ -28,6 +28,7 @@ from backprop_tui.app.screens.data_words import (
     data_key,
     data_path,
     folder_path,
+    folder_words,
     home_words,
     tokens_lines,
 )
@@ -177,7 +178,9 @@ class DataScreen(Room):
     def _label_list(self) -> None:
         place, total = self.table.position
         needle = self.table.needle
-        facts = f"/ {safe_text(needle, limit=20)}" if needle else home_words(self._folder.path) if self._folder else ""
+        facts = (
+            f"/ {safe_text(needle, limit=20)}" if needle else folder_words(self._folder.path) if self._folder else ""
+        )
         self.query_one("#data-panel", Panel).label(facts=facts, foot=f"{place} of {total}")
 
     @on(LiveTable.Highlighted, "#data-table")
@@ -211,15 +214,12 @@ class DataScreen(Room):
         def work(cancelled: Cancelled) -> None:
             from backprop_tui.config.recent import remember
 
-            self.draft.check_data(path)
-            if path != DEMO:
-                remember("data", path)
+            remember("data", path)
 
-        def done(_: None) -> None:
-            self.draft.use_data(path)
-            self.backprop.action_go("tune")
-
-        in_thread(self, work, done, self._complain, group="data-use")
+        if path != DEMO:
+            in_thread(self, work, lambda _: None, self._complain, group="data-remember")
+        self.draft.use_data(path)
+        self.backprop.action_go("tune")
 
     @on(FindBar.Changed, "#data-find")
     def _filter(self, message: FindBar.Changed) -> None:

@@ -48,6 +48,12 @@ def home_words(path: str | Path) -> str:
     return safe_text(text, limit=400)
 
 
+def folder_words(path: str | Path, width: int = 28) -> str:
+    """The end of a folder's path, which tells more than its beginning."""
+    words = home_words(path)
+    return words if len(words) <= width else f"…{words[1 - width :]}"
+
+
 def browser_rows(
     folder: Folder | None, recent: Sequence[str], looks: Mapping[str, Look], ascii_only: bool
 ) -> list[Row]:

@@ -180,8 +180,9 @@ class TuneScreen(Room):
 
     def _show_help(self) -> None:
         setting = self._setting_here()
-        problem = self._problem
-        self.query_one("#help-line", Sheet).show(lambda width, height: [help_line(setting, problem, width)])
+        problem, field = self._problem, self.form.lines.current
+        note = field.note if field is not None else ""
+        self.query_one("#help-line", Sheet).show(lambda width, height: [help_line(setting, problem, width, note)])
 
     def _show_prospect(self) -> None:
         """Estimate and checks, as far as they are known."""

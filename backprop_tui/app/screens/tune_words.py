@@ -109,8 +109,8 @@ def _edit_words(setting: Setting, value: Any) -> str:
     return safe_text(value) if setting.kind == "str" else format_value(setting, value).replace(" %", "%")
 
 
-def help_line(setting: Setting | None, problem: str, width: int) -> Line:
-    """What the field under the cursor means, or what is wrong with what was typed."""
+def help_line(setting: Setting | None, problem: str, width: int, note: str = "") -> Line:
+    """What the field under the cursor means, or what is wrong with what was typed; `note` is the preset's value."""
     if problem:
         return ((fit(f"! {problem}", width), "bad"),)
     if setting is None:
@@ -122,7 +122,9 @@ def help_line(setting: Setting | None, problem: str, width: int) -> Line:
     elif low is not None:
         span = f"  from {low:g}"
     lead = f"{setting.title}: "
-    return ((lead, "strong"), (fit(f"{setting.help}{span}", max(0, width - len(lead))), "muted"))
+    before = f"preset {note}.  " if note else ""
+    words = fit(f"{setting.help}{span}", max(0, width - len(lead) - len(before)))
+    return ((lead, "strong"), (before, "accent"), (words, "muted"))
 
 
 def changes_lines(differences: Sequence[tuple[Setting, Any, Any]], width: int, height: int) -> list[Line]:
