@@ -24,10 +24,16 @@ from backprop_tui.store.layout import RunDir
 from backprop_tui.store.locks import is_held, signal_engine
 from backprop_tui.store.summary import load_summary
 from tests.support.engines import at_step, events, eventually, identity, over, worker_pid
+from tests.support.terminal import BACKPROP
 
 pytestmark = pytest.mark.train
 
 STEPS = 24
+WORDS = {
+    "WORKER_KILLED": "was killed (SIGKILL)",
+    "WORKER_SEGFAULT": "crashed inside native code",
+    "TRAINING_FAILED": "FailpointError",
+}
 _reference: dict[int, tuple[float, float]] = {}
 
 
@@ -104,7 +110,12 @@ def test_the_worker_dies_and_the_run_goes_on(
     steps = [event for event in journal if event.kind == "step"]
     assert fault.mono - steps[-1].mono < 2.0
     assert fault.data["code"] == code
+    assert WORDS[code] in fault.data["cause"]
+    assert f"backprop resume {run.short_id}" in fault.data["next"] or "worker.log" in fault.data["next"]
     assert end.data["outcome"] == "failed"
+    assert end.mono - fault.mono < 2.0
+    with pytest.raises(ProcessLookupError):
+        os.killpg(worker_pid(run), 0)
     assert "Traceback" not in run.journal_file.read_text()
     summary = load_summary(run)
     assert summary.state is RunState.FAILED
@@ -129,6 +140,9 @@ def test_the_host_dies_the_worker_saves_and_the_run_goes_on() -> None:
     saved = summary.resume_step
     assert saved is not None
     assert saved >= 7, "it saved before it went"
+    listed = subprocess.run([BACKPROP, "runs"], capture_output=True, text=True, check=True)
+    assert "running" not in listed.stdout
+    assert f"crashed, resumable from step {saved}" in listed.stderr
     assert checkpoints.verify(run.checkpoint(saved)) is None
     resume_run(run)
     at_step(run, saved + 3, 60)
@@ -142,32 +156,38 @@ def test_the_host_dies_the_worker_saves_and_the_run_goes_on() -> None:
 
 
 def test_every_command_on_real_training() -> None:
-    run = start_run(spec(steps=2000))
+    run = start_run(spec(steps=2000, warmup=0, schedule="constant"))
     at_step(run, 2, 60)
-    ask = lambda name, **args: send_command(run, Command(CommandName(name), args)).status  # noqa: E731
 
-    def done(name: str) -> Event:
-        return eventually(
-            lambda: next((e for e in events(run, "command_done") if e.data["name"] == name), None), 30, name
-        )
+    def ask(name: str, **args: object) -> Event:
+        """Send it twice under one id, wait until it took effect; it must have done so once."""
+        command = Command(CommandName(name), args)
+        assert [send_command(run, command).status for _ in range(2)] == ["accepted", "duplicate"]
+        done = eventually(lambda: [e for e in events(run, "command_done") if e.data["id"] == command.id], 30, name)
+        assert [event.data["ok"] for event in done] == [True]
+        return done[0]
 
-    assert ask("set", learning_rate=1e-5) == "accepted"
-    assert done("set").data["ok"]
-    assert ask("checkpoint") == "accepted"
-    assert done("checkpoint").data["ok"]
-    assert ask("evaluate") == "accepted"
-    assert done("evaluate").data["ok"]
-    assert ask("pause") == "accepted"
-    eventually(lambda: load_summary(run).state is RunState.PAUSED, 30)
-    assert ask("pause") == "refused"
-    assert ask("checkpoint") == "accepted"
-    assert ask("resume") == "accepted"
-    eventually(lambda: load_summary(run).state is RunState.RUNNING, 30)
-    assert ask("abort") == "accepted"
+    paused = ask("pause")
+    at = events(run, "step")[-1].data["step"]
+    assert str(at) in paused.data["detail"]
+    assert load_summary(run).state is RunState.PAUSED
+    assert send_command(run, Command(CommandName.PAUSE)).status == "refused"
+    ask("checkpoint")
+    ask("evaluate")
+    ask("set", learning_rate=1e-5)
+    assert events(run, "step")[-1].data["step"] == at, "a checkpoint, an evaluation and no step"
+    assert [e.data["step"] for e in events(run, "checkpoint") if e.data["reason"] == "asked"] == [at]
+    ask("resume")
+    at_step(run, at + 3)
+    following = next(e for e in events(run, "step") if e.data["step"] == at + 1)
+    assert following.data["lr"] == 1e-5
+    assert send_command(run, Command(CommandName.ABORT)).status == "accepted"
     journal = over(run, 30)
     assert journal[-1].data["outcome"] == "aborted"
     kinds = {event.kind for event in journal}
     assert {"checkpoint", "eval", "telemetry", "plan", "phase"} <= kinds
+    ids = [event.data["id"] for event in journal if event.kind == "command"]
+    assert len(ids) == len(set(ids))
     assert journal[-1].mono - [e for e in journal if e.kind == "command"][-1].mono < 10
 
 
