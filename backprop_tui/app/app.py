@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
-from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
 
@@ -18,6 +17,7 @@ from backprop_tui.app.actions import bindings
 from backprop_tui.app.glyphs import ASCII, UNICODE
 from backprop_tui.app.keymap import shell
 from backprop_tui.app.terminal import PROFILES, Terminal
+from backprop_tui.app.typeahead import TypeAhead
 from backprop_tui.app.widgets.footer import Severity
 from backprop_tui.app.widgets.painted import Line
 from backprop_tui.config import paths
@@ -51,7 +51,7 @@ def state_role(state: RunState) -> str:
     return _STATE_ROLES[state]
 
 
-class BackpropApp(App[None]):
+class BackpropApp(TypeAhead):
     """The app.
 
     Args:
@@ -98,7 +98,7 @@ class BackpropApp(App[None]):
             self.register_theme(theme)
         known = self.terminal.theme in self.available_themes
         # What Textual's watcher does, without its second pass over all style sheets before the first paint.
-        self.set_reactive(App.theme, self.terminal.theme if known else themes.DEFAULT_THEME)
+        self.set_reactive(TypeAhead.theme, self.terminal.theme if known else themes.DEFAULT_THEME)
         self.stylesheet.set_variables(self.get_css_variables())
         self._refresh_truecolor_filter(self.ansi_theme)
         self.set_class(self.current_theme.dark, "-dark-mode", update=False)
