@@ -294,7 +294,7 @@ class LiveTable(LineView):
         return self._layout
 
     def _arrange(self) -> None:
-        before, old = self._shown, self.current
+        before, old, cursor = self._shown, self.current, self._cursor
         sort = next((i for i, column in enumerate(self.columns) if column.key == self.sort_key), None)
         self._shown = arrange(self._rows, self.needle, sort, self.sort_reverse)
         kept = next((i for i, row in enumerate(self._shown) if old is not None and row.key == old.key), None)
@@ -303,10 +303,10 @@ class LiveTable(LineView):
             self.relayout()
             self.reveal(self._cursor)
         else:
+            moved = {cursor, self._cursor} if cursor != self._cursor else set()
             for index, (was, now) in enumerate(zip(before, self._shown, strict=True)):
-                if was != now or (old is not None and was.key == old.key and index != self._cursor):
+                if was != now or index in moved:
                     self.repaint_line(index)
-            self.repaint_line(self._cursor)
         new = self.current
         if new is not None and (old is None or new.key != old.key):
             self.post_message(self.Highlighted(self, new))
