@@ -51,6 +51,21 @@ async def test_a_slow_consumer_still_gets_every_event_once() -> None:
     assert seqs(found) == seqs(events(run))
 
 
+async def test_a_consumer_that_stalls_while_live_is_filled_in_from_the_journal() -> None:
+    """The engine says `gap` to it and goes on; what lies between is read from disk before anything newer."""
+    run = started(steps=1200, step_s=0.002, flood=4000)
+    found: list[Event] = []
+    stalled = False
+    async with RunSession(run) as session:
+        async for batch in session.events():
+            found += batch
+            if session.connected and not stalled and batch[-1].data.get("step", 0) >= 100:
+                stalled = True
+                await asyncio.to_thread(at_step, run, 900)
+    assert stalled
+    assert seqs(found) == seqs(events(run))
+
+
 async def test_without_a_pipe_the_journal_is_followed() -> None:
     run = started(steps=80)
     os.unlink(identity(run).socket)
