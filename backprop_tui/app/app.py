@@ -92,6 +92,8 @@ class BackpropApp(TypeAhead):
         # The first mode is the app's default one, so that no empty screen is drawn before it.
         self.DEFAULT_MODE = screen  # type: ignore[misc]
         super().__init__(driver_class=driver_class)
+        if self.terminal.keys:
+            self.set_keymap(dict(self.terminal.keys))
         self.animation_level = "none"
         found, self._theme_problems = themes.load_themes()
         for theme in found:
@@ -170,15 +172,13 @@ class BackpropApp(TypeAhead):
         return themes.variable_defaults(self.current_theme)
 
     def on_mount(self) -> None:
-        """Signals, title, remapped keys, and what was wrong with the person's themes."""
+        """Signals, title, and what was wrong with the person's themes."""
         if not self.is_headless:
             from backprop_tui.app.driver import install_signals
 
             install_signals(self)
             self.set_title("backprop")
         self.set_class(self.terminal.ascii, "-ascii")
-        if self.terminal.keys:
-            self.set_keymap(dict(self.terminal.keys))
         if self._theme_problems:
             self.call_after_refresh(self.say, str(self._theme_problems[0]), "warn")
 

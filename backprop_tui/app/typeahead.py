@@ -2,7 +2,8 @@
 
 Textual sends every key to the widget focused at that moment; a key that opens a field has not moved the focus yet when the
 next one of the same burst arrives, and slow links deliver keys in bursts. Here a key waits until the one before it has
-travelled all the way: a marker follows each key along the same queues.
+travelled all the way: a marker follows each key along the same queues, once more for each message its effect may take
+("accepted" from the line, "found" from the bar).
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from textual.message import Message
 if TYPE_CHECKING:
     from textual.driver import Driver
     from textual.timer import Timer
+    from textual.widget import Widget
 
 #: Seconds a key waits at most: its predecessor's widget may have gone with its queue.
 _PATIENCE = 0.5
+#: Trips of the marker from the focused widget to the app.
+_TRIPS = 4
 
 
 class TypeAhead(App[None]):
@@ -28,9 +32,10 @@ class TypeAhead(App[None]):
     class Travelled(Message):
         """The key sent before this marker has been handled, by a widget or by the app."""
 
-        def __init__(self, key: events.Key) -> None:
+        def __init__(self, key: events.Key, trips: int) -> None:
             super().__init__()
             self.key = key
+            self.trips = trips
 
     def __init__(self, driver_class: type[Driver] | None = None) -> None:
         super().__init__(driver_class=driver_class)
@@ -52,7 +57,11 @@ class TypeAhead(App[None]):
     async def on_type_ahead_travelled(self, message: Travelled) -> None:
         """The next key's turn."""
         message.stop()
-        if message.key is self._on_the_way:
+        if message.key is not self._on_the_way:
+            return
+        if message.trips > 1:
+            self._follow(message.key, message.trips - 1)
+        else:
             await self._go_on()
 
     async def _go_on(self) -> None:
@@ -66,8 +75,11 @@ class TypeAhead(App[None]):
             self._patience = self.set_timer(_PATIENCE, self._go_on)
 
     async def _send_key(self, key: events.Key) -> None:
-        target = self.focused or self.screen
         self._on_the_way = key
+        target = self.focused or self.screen
         await super().on_event(key)
-        if not target.post_message(self.Travelled(key)):
+        self._follow(key, _TRIPS, target)
+
+    def _follow(self, key: events.Key, trips: int, target: Widget | None = None) -> None:
+        if not (target or self.focused or self.screen).post_message(self.Travelled(key, trips)):
             self.call_later(self._go_on)

@@ -47,6 +47,8 @@ def test_ci_runs_the_readme_line() -> None:
 
 def test_constraints_cover_the_training_stack() -> None:
     pins = dict(
-        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line and line[0] != "#"
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line and line[0] != "#"
     )
     assert {"torch", "transformers", "trl", "peft", "datasets", "bitsandbytes", "textual"} <= pins.keys()

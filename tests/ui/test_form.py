@@ -115,3 +115,17 @@ async def test_a_long_form_scrolls_with_the_cursor_and_edits_where_the_field_is(
         await pilot.pause()
         line = next(line for line in screen_text(app).splitlines() if "field 39" in line)
         assert screen_text(app).splitlines().index(line) == app.form.input.region.y
+
+
+async def test_a_resize_keeps_what_was_typed_so_far() -> None:
+    app = FormApp()
+    async with app.run_test(size=(78, 14)) as pilot:
+        await pilot.press("j", "enter")
+        await pilot.pause()
+        await pilot.press("backspace", "backspace")
+        await type_text(pilot, "77")
+        await pilot.resize_terminal(60, 12)
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert ("alpha", "77") in app.said

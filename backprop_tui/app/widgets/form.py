@@ -337,15 +337,18 @@ class Form(Container):
         """Open the edit line over a field's value."""
         if not self.go_to(field.key):
             return
-        x, line, cells = self.lines.place(self.lines.cursor)
         self._editing = field
         self.input.value = field.edit
         self.input.cursor_position = len(field.edit)
-        self.input.styles.width = max(8, cells)
-        self.input.offset = Offset(x, line - self.lines.top)
+        self._place_edit()
         self.input.display = True
         # At once: what is typed ahead must not act as keys of the form.
         self.screen.set_focus(self.input)
+
+    def _place_edit(self) -> None:
+        x, line, cells = self.lines.place(self.lines.cursor)
+        self.input.styles.width = max(8, cells)
+        self.input.offset = Offset(x, line - self.lines.top)
 
     def close_edit(self) -> None:
         """The text was taken or given up."""
@@ -368,6 +371,6 @@ class Form(Container):
             self.post_message(self.Dropped(field))
 
     def on_resize(self, event: events.Resize) -> None:
-        """The edit line would be in the wrong place."""
+        """The edit line moves with its field; what was typed so far stays."""
         if self._editing is not None:
-            self.edit(self._editing)
+            self._place_edit()
