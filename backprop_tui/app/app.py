@@ -14,7 +14,7 @@ from textual.screen import Screen
 
 from backprop_tui.app import themes
 from backprop_tui.app.actions import bindings
-from backprop_tui.app.glyphs import ASCII, UNICODE
+from backprop_tui.app.glyphs import ASCII, BLOCKS, UNICODE
 from backprop_tui.app.keymap import shell
 from backprop_tui.app.terminal import PROFILES, Terminal
 from backprop_tui.app.typeahead import TypeAhead
@@ -83,7 +83,7 @@ class BackpropApp(TypeAhead):
         driver_class: type[Any] | None = None,
     ) -> None:  # fmt: skip
         self.terminal = terminal or Terminal(PROFILES["local"], False, themes.DEFAULT_THEME, {}, False)
-        self.glyphs = ASCII if self.terminal.ascii else UNICODE
+        self.glyphs = ASCII if self.terminal.ascii else BLOCKS if self.terminal.blocks else UNICODE
         self.run_dir = run
         self._run_title = ""
         self._run_state: RunState | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich.cells import cell_len
@@ -44,6 +44,8 @@ UNICODE = Glyphs(
     spark="▁▂▃▄▅▆▇█", eval_point="○", axis="│", tick="┤", corner="└", dot="·", dash="–", ellipsis="…", down="▼", up="▲",
     both="↔", cursor="▌", degree="°C", follow="●", odd="✗",
 )  # fmt: skip
+#: For fonts whose braille dots are missing or of uneven width.
+BLOCKS = replace(UNICODE, marks="block")
 ASCII = Glyphs(
     marks="ascii", frame="++++-|", focus=">", bar_full="=", bar_head=">", bar_rest="-", gauge_full="#", gauge_rest=".",
     spark="_.-~=+*#", eval_point="o", axis="|", tick="+", corner="+", dot="-", dash="-", ellipsis="~", down="v", up="^",

@@ -40,13 +40,15 @@ PROFILES: dict[str, Profile] = {
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The decisions: profile, whether to draw in ASCII, the theme's name, remapped keys, and whether colour is unwanted."""
+    """The decisions: profile, whether to draw in ASCII, the theme's name, remapped keys, whether colour is unwanted, and
+    whether charts are drawn in half blocks because the font's braille is poor."""
 
     profile: Profile
     ascii: bool
     theme: str
     keys: Mapping[str, str]
     mono: bool
+    blocks: bool = False
 
 
 def examine(environ: Mapping[str, str], preferences: Mapping[str, Any]) -> Terminal:
@@ -75,9 +77,8 @@ def examine(environ: Mapping[str, str], preferences: Mapping[str, Any]) -> Termi
         )
     mono = bool(environ.get("NO_COLOR"))
     theme = "mono" if mono else str(preferences.get("theme") or "backprop-dark")
-    return Terminal(
-        PROFILES[wanted], bool(preferences.get("ascii")) or not speaks_utf8(environ), theme, dict(keys), mono
-    )
+    plain = bool(preferences.get("ascii")) or not speaks_utf8(environ)
+    return Terminal(PROFILES[wanted], plain, theme, dict(keys), mono, preferences.get("marks") == "blocks")
 
 
 def speaks_utf8(environ: Mapping[str, str]) -> bool:
@@ -101,8 +102,8 @@ def read_preferences(environ: Mapping[str, str]) -> dict[str, Any]:
         words = tomllib.loads((paths.config_dir() / "settings.toml").read_text("utf-8"))
     except (OSError, ValueError):
         pass
-    found: dict[str, Any] = {key: words[key] for key in ("theme", "profile", "ascii", "keys") if key in words}
-    for key in ("theme", "profile"):
+    found: dict[str, Any] = {key: words[key] for key in ("theme", "profile", "ascii", "marks", "keys") if key in words}
+    for key in ("theme", "profile", "marks"):
         if environ.get(f"BACKPROP_{key.upper()}"):
             found[key] = environ[f"BACKPROP_{key.upper()}"]
     if environ.get("BACKPROP_ASCII"):

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
         default="auto", description="how often the screen is redrawn; auto looks at the connection"
     )
     ascii: bool = Field(default=False, description="only ASCII signs, also where the terminal could show more")
+    marks: Literal["braille", "blocks"] = Field(
+        default="braille", description="signs of the charts; blocks for fonts without good braille"
+    )
     keys: dict[str, str] = Field(default_factory=dict, description="keys of the app's actions, by the action's name")
     model: str = Field(default="demo", min_length=1, max_length=1000, description="base model when none is named")
     preset: str = Field(default=DEFAULT_PRESET, min_length=1, max_length=120, description="preset when none is named")

@@ -265,3 +265,16 @@ def test_unknown_is_never_zero() -> None:
     model = RunModel()
     assert model.state is RunState.STARTING
     assert model.view.loss is None
+
+
+@pytest.mark.parametrize(("blocks", "ascii_only", "signs"), [(True, False, "▀▄█"), (False, True, "'.|")])
+async def test_charts_without_braille(blocks: bool, ascii_only: bool, signs: str) -> None:
+    fake = FakeRun().begin().train(60)
+    app = BackpropApp("run", fake.run, Terminal(PROFILES["local"], ascii_only, "backprop-dark", {}, False, blocks))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await screen_text(pilot, "60/100")
+        text = await screen_text(pilot, "0–" if blocks else "0-")
+        chart = "\n".join(line[:78] for line in text.splitlines()[3:26])
+        assert any(sign in chart for sign in signs)
+        assert not any("\u2801" <= char <= "\u28ff" for char in chart)
+    fake.let_go()
