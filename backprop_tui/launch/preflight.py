@@ -16,16 +16,11 @@ from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.data.models import ModelFacts
     from backprop_tui.protocol.spec import RunSpec
 
 DEMO = "demo"
 #: Room for the journal, logs and tokenizer files, in bytes.
 _FLOOR = 64 << 20
-#: Bytes of optimiser state per trained weight, which is itself stored in 4.
-_STATE_BYTES = {"adamw_torch": 8, "adamw_bnb_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 1, "sgd": 0}
-#: Sum of inputs and outputs of a block's linear layers, in hidden sizes: four of attention, three of the feed-forward part.
-_BLOCK_WIDTHS = 23
 _NAME_LIMIT = 120
 
 Progress = Callable[[int, int | None], None]
@@ -44,25 +39,15 @@ def check(spec: RunSpec, *, on_progress: Progress | None = None) -> RunSpec:
         UsageError: the model's name is neither a path nor a hub id.
     """
     from backprop_tui.data import training_set
-    from backprop_tui.data.models import model_facts, resolve_model
+    from backprop_tui.data.models import resolve_model
 
     _check_packages(spec)
     _check_runs_dir()
     # Whether a chat template is needed depends on the rows; reading them says so.
     model_dir = resolve_model(spec.model.base, spec.model.revision, need_template=False)
     training_set.check(spec.data, model_dir, on_progress=on_progress)
-    _check_disk(spec, None if model_dir is None else model_facts(model_dir))
+    _check_disk(spec, model_dir)
     return _resolved(spec)
-
-
-def checkpoint_bytes(spec: RunSpec, facts: ModelFacts) -> int | None:
-    """Size of one checkpoint, weights and optimiser state, rounded up; None when the model does not say its shape."""
-    trained = facts.parameters
-    if spec.model.method != "full":
-        if facts.hidden is None or facts.layers is None:
-            return None
-        trained = facts.layers * _BLOCK_WIDTHS * facts.hidden * spec.lora.rank
-    return None if trained is None else trained * (4 + _STATE_BYTES[spec.optim.optimizer])
 
 
 def _check_packages(spec: RunSpec) -> None:
@@ -91,8 +76,11 @@ def _check_runs_dir() -> None:
         )
 
 
-def _check_disk(spec: RunSpec, facts: ModelFacts | None) -> None:
-    one = checkpoint_bytes(spec, facts) if facts is not None else None
+def _check_disk(spec: RunSpec, model_dir: Path | None) -> None:
+    from backprop_tui.launch.estimate import estimate, read_shapes
+
+    shapes = read_shapes(model_dir) if model_dir is not None else None
+    one = estimate(spec, None, shapes).checkpoint_bytes
     # The newest ones, the best one, and the one being written.
     needed = _FLOOR + (one or 0) * (spec.run.keep + 2)
     place = paths.runs_dir()

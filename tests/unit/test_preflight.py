@@ -10,7 +10,8 @@ import pytest
 
 from backprop_tui.config import paths
 from backprop_tui.launch import preflight
-from backprop_tui.launch.preflight import check, checkpoint_bytes
+from backprop_tui.launch.estimate import estimate
+from backprop_tui.launch.preflight import check
 from backprop_tui.launch.start import start_run
 from backprop_tui.protocol.errors import EXIT_DATA, EXIT_UNAVAILABLE, EXIT_USAGE, BackpropError
 from backprop_tui.protocol.fields import with_overrides
@@ -115,18 +116,23 @@ def test_an_engine_that_refuses_leaves_nothing(home: Path) -> None:
     assert refused().code == "RUNTIME_DIR_UNSAFE"
 
 
-def test_checkpoint_size_is_in_the_right_region() -> None:
-    from backprop_tui.data.models import ModelFacts
-
-    facts = ModelFacts("llama", 4096, 32, 128_256, 8192, 8_030_000_000, "BF16", 16_060_000_000)
-    lora, full = (
-        checkpoint_bytes(RunSpec(), facts),
-        checkpoint_bytes(with_overrides(RunSpec(), {"method": "full"}), facts),
-    )
-    assert lora is not None
-    assert full is not None
-    assert 0.9e9 < lora < 1.3e9, "83.9 M adapter weights at rank 32, in float32 with two moments, are 1.01 GB"
-    assert full == 8_030_000_000 * 12
+def test_checkpoint_size_follows_the_tensors() -> None:
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (128_256, 4096),
+        "lm_head.weight": (128_256, 4096),
+    }
+    for layer in range(32):
+        block = f"model.layers.{layer}"
+        shapes |= {f"{block}.self_attn.{name}_proj.weight": (4096, 4096) for name in "qo"}
+        shapes |= {f"{block}.self_attn.{name}_proj.weight": (1024, 4096) for name in "kv"}
+        shapes |= {f"{block}.mlp.{name}_proj.weight": (14_336, 4096) for name in ("gate", "up")}
+        shapes |= {f"{block}.mlp.down_proj.weight": (4096, 14_336), f"{block}.input_layernorm.weight": (4096,)}
+    lora = estimate(RunSpec(), None, shapes)
+    full = estimate(with_overrides(RunSpec(), {"method": "full"}), None, shapes)
+    assert lora.trained_parameters == 83_886_080, "Llama-3.1-8B has 2.62 M adapter weights a rank"
+    assert lora.checkpoint_bytes == 83_886_080 * 12
+    assert full.parameters is not None
+    assert full.checkpoint_bytes == full.parameters * 12
 
 
 def test_preflight_imports_no_torch() -> None:
