@@ -60,10 +60,13 @@ class RunFacts(Painted):
     def __init__(self) -> None:
         super().__init__(id="run-facts")
         self.summary: RunSummary | None = None
+        self._resume_step: int | None = None
 
     def show(self, summary: RunSummary | None) -> None:
         """Another run, or newer facts of the same."""
         self.summary = summary
+        # From the disk: a worker that lost its host has saved without a word in the journal.
+        self._resume_step = None if summary is None else summary.resume_step
         self.repaint()
 
     def paint(self, width: int, height: int) -> Sequence[Line]:
@@ -85,7 +88,7 @@ class RunFacts(Painted):
             fact("problem", "Its engine is gone without saying goodbye.", "bad")
         elif view.reason:
             fact("state", view.reason)
-        where = f"from step {view.checkpoint_step:,}" if view.checkpoint_step is not None else "from the start"
+        where = f"from step {self._resume_step:,}" if self._resume_step is not None else "from the start"
         if summary.state.value in ("crashed", "failed", "stopped", "aborted"):
             fact("resume", f"r continues {where}")
         evaluated = f"{wording.loss(view.eval_loss)}, best {wording.loss(view.best_eval_loss)}"
