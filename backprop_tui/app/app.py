@@ -63,6 +63,7 @@ class BackpropApp(TypeAhead):
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     CSS = """
+    CommandPalette SearchIcon { display: none; }
     Room { background: $background; color: $foreground; layout: vertical; }
     Room > #body { height: 1fr; width: 1fr; }
     Room.-wide Panel { padding: 1; }

@@ -117,3 +117,8 @@ def model_name(base: str, limit: int = 60) -> str:
         return "demo model"
     hub_id = base.count("/") == 1 and not base.startswith("/")
     return safe_text(base if hub_id else os.path.basename(base.rstrip("/")) or base, limit=limit)
+
+
+def rows(number: int) -> str:
+    """`1 row`, `1,204 rows`."""
+    return "1 row" if number == 1 else f"{number:,} rows"

@@ -333,7 +333,7 @@ class DataScreen(Room):
         else:
             role = {"ok": "good", "warn": "warn", "bad": "bad"}[look.verdict]
             panel.label(facts=((safe_text(look.headline, limit=40), role),))
-            lengths.label(facts=f"{wording.count(look.kept)} rows")
+            lengths.label(facts=wording.rows(look.kept))
         self.query_one("#lengths", Sheet).show(lambda width, height: tokens_lines(look, width, height, signs))
 
     def _go_to(self, index: int) -> None:

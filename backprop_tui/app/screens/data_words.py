@@ -134,7 +134,7 @@ def check_lines(look: Look, width: int, ascii_only: bool, *, with_tokens: bool, 
         names = ", ".join(f"{name} {count:,}" for name, count in look.formats.most_common(3))
         check("ok", f"format {names}" if len(look.formats) > 1 else f"format {look.formats.most_common(1)[0][0]}")
     for reason, count in look.dropped.most_common():
-        check("bad" if reason == "damaged" or not look.kept else "warn", f"{_rows(count)} left out: {reason}")
+        check("bad" if reason == "damaged" or not look.kept else "warn", f"{wording.rows(count)} left out: {reason}")
     if not look.dropped:
         check("ok", f"all {look.rows:,} rows can be used")
     if look.duplicates:
@@ -143,12 +143,12 @@ def check_lines(look: Look, width: int, ascii_only: bool, *, with_tokens: bool, 
         check("ok", "no exact duplicates")
     if look.max_length and look.tokens:
         if look.cut_rows:
-            lost = f"{_rows(look.cut_rows)} longer than {look.max_length:,} tokens cut"
+            lost = f"{wording.rows(look.cut_rows)} longer than {look.max_length:,} tokens cut"
             check("warn", f"{lost}, {wording.short_count(look.cut_tokens)} tokens lost")
         else:
             check("ok", f"every row fits {look.max_length:,} tokens")
     if look.quoted:
-        check("warn", f"{_rows(look.quoted)} with control tokens in the text, read as plain text")
+        check("warn", f"{wording.rows(look.quoted)} with control tokens in the text, read as plain text")
     if look.trained_share is not None:
         check("ok", f"{wording.percent(look.trained_share)} of the tokens are trained on")
     if not look.complete:
@@ -157,10 +157,6 @@ def check_lines(look: Look, width: int, ascii_only: bool, *, with_tokens: bool, 
         where = f"{problem.where}: " if problem.where else ""
         lines += [((line, "warn"),) for line in wrap(f"{where}{problem.cause} ({problem.code})", width)]
     return lines
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def tokens_line(look: Inspection, width: int, spark: str) -> Line:
