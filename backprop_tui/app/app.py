@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import traceback
 from collections.abc import Callable, Iterable
@@ -182,6 +183,12 @@ class BackpropApp(TypeAhead):
         self.set_class(self.terminal.ascii, "-ascii")
         if self._theme_problems:
             self.call_after_refresh(self.say, str(self._theme_problems[0]), "warn")
+
+    def on_ready(self) -> None:
+        """The first screen is up: collect garbage again, but never look at what starting made."""
+        if not self.is_headless:
+            gc.freeze()
+            gc.enable()
 
     def set_title(self, words: str) -> None:
         """The window's title; Textual leaves it alone."""

@@ -58,7 +58,9 @@ class OpenFile:
 
     def read(self, index: int) -> None:
         """Ask for a row; one beyond the end gives the last."""
-        self.wanted = index
+        file = self._file
+        # Where the end is known, a key pressed next counts from the last row, not from beyond it.
+        self.wanted = min(index, file.known - 1) if file is not None and file.complete and file.known else index
 
         def work(cancelled: Cancelled) -> Page | None:
             return self._page(index, cancelled)

@@ -39,7 +39,9 @@ class TypeAhead(App[None]):
 
     def __init__(self, driver_class: type[Driver] | None = None) -> None:
         super().__init__(driver_class=driver_class)
-        self._on_the_way: events.Key | None = None
+        # Until the first screen is up every key waits: there is nothing yet that it could be meant for.
+        self._on_the_way: events.Key | None = events.Key("start", None)
+        self.is_up = False
         self._waiting: deque[events.Key] = deque()
         self._patience: Timer | None = None
 
@@ -53,6 +55,11 @@ class TypeAhead(App[None]):
             self._waiting.append(event)
             if self._patience is None:
                 self._patience = self.set_timer(_PATIENCE, self._go_on)
+
+    def on_ready(self) -> None:
+        """The first screen is up; what was typed before goes to whatever has the focus then."""
+        self.is_up = True
+        self.call_after_refresh(self._go_on)
 
     async def on_type_ahead_travelled(self, message: Travelled) -> None:
         """The next key's turn."""

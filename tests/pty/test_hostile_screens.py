@@ -71,7 +71,7 @@ def test_rows_and_file_names_on_the_data_screen(folder: Path, size: tuple[int, i
         terminal.wait_for(r"demo \(bundled\)")
         terminal.send("/")
         terminal.wait_for("part of a name")
-        terminal.send("[red]")
+        terminal.send("zqxfile")
         terminal.send("\r")
         terminal.wait_for(r"▌ ␛\]0;zqxfil")
         terminal.wait_for(r"row 1 of 2")

@@ -117,6 +117,13 @@ class Room(Screen[Any]):
             # At once, not after the messages that wait: keys typed ahead belong to the new panel.
             self.set_focus(target)
 
+    def _focus_later(self, panel: Panel) -> None:
+        """The focus of the first room, after its first layout: at once it would cost a second pass over all styles."""
+        self._place_panels(panel)
+        target = _first_focusable(panel)
+        if target is not None:
+            target.focus()
+
     def action_next_panel(self) -> None:
         """Focus the next panel."""
         self._step(1)
@@ -130,7 +137,10 @@ class Room(Screen[Any]):
         self.show_context()
         panels = self.panels()
         if panels and self.focused is None:
-            self.show_panel(panels[0])
+            if self.backprop.is_up:
+                self.show_panel(panels[0])
+            else:
+                self._focus_later(panels[0])
 
     def on_screen_resume(self) -> None:
         """Facts may have changed while another room was open."""
