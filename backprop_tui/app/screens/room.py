@@ -122,7 +122,11 @@ class Room(Screen[Any]):
         self._place_panels(panel)
         target = _first_focusable(panel)
         if target is not None:
-            target.focus()
+            self.app.call_later(self._focus_unless_taken, target)
+
+    def _focus_unless_taken(self, target: Widget) -> None:
+        if self.focused is None:
+            self.set_focus(target)
 
     def action_next_panel(self) -> None:
         """Focus the next panel."""
