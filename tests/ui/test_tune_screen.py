@@ -101,9 +101,11 @@ async def test_choices_models_and_advanced_settings_by_keyboard() -> None:
         await shows(pilot, "Qwen/Qwen3-0.6B")
 
 
-async def test_a_refusal_says_why_and_keeps_every_setting(tmp_path: Path) -> None:
+async def test_a_refusal_says_why_and_keeps_every_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A short name: where a long path wraps is not the matter here.
+    monkeypatch.chdir(tmp_path)
     app = BackpropApp("tune")
-    app.draft.use_data(str(tmp_path / "gone [/INST].jsonl"))
+    app.draft.use_data("gone [/INST].jsonl")
     app.draft.set("rank", 8)
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "DATA_FILE_MISSING")
