@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,18 +10,11 @@ import pytest
 from backprop_tui import __version__
 from backprop_tui.cli.registry import COMMANDS
 from tests.support.terminal import BACKPROP, Terminal
+from tests.support.terminal import backprop as run_backprop
 
 
 def backprop(*argv: str, **env: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [BACKPROP, *argv],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-        env={**os.environ, **env},
-        check=False,
-    )
+    done = run_backprop(*argv, **env)
     return done.returncode, done.stdout, done.stderr
 
 

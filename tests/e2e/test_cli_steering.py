@@ -16,7 +16,7 @@ from backprop_tui.library import Run
 from backprop_tui.protocol.states import RunState
 from backprop_tui.store.layout import create_run
 from tests.support.engines import ENGINE, at_step, events, eventually, identity, no_engine_left, over, started
-from tests.support.terminal import BACKPROP, Terminal
+from tests.support.terminal import BACKPROP, Terminal, backprop
 
 HOSTILE = "\x1b]0;owned\x07\x9b31m\u202e[/INST][@click=app.quit]x[/]\nsecond"
 
@@ -25,18 +25,6 @@ HOSTILE = "\x1b]0;owned\x07\x9b31m\u202e[/INST][@click=app.quit]x[/]\nsecond"
 def _tidy() -> Iterator[None]:
     with no_engine_left():
         yield
-
-
-def backprop(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BACKPROP, *argv],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-        env={**os.environ, **env},
-        check=False,
-    )
 
 
 def words_of(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:

@@ -23,6 +23,19 @@ import pyte
 BACKPROP = str(Path(sys.executable).parent / "backprop")
 
 
+def backprop(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command without a terminal and give what it printed."""
+    return subprocess.run(
+        [BACKPROP, *argv],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        env={**os.environ, **env},
+        check=False,
+    )
+
+
 class Terminal:
     """Run a command in a pty of its own session; read it all the time; look at its screen.
 
