@@ -13,8 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Method = Literal["lora", "qlora", "full"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
-DataFormat = Literal["auto", "messages", "sharegpt", "alpaca", "prompt-completion", "question-answer", "chatml", "text"]
+DataFormat = Literal[
+    "auto", "messages", "sharegpt", "alpaca", "prompt-completion", "question-answer", "chatml", "text", "columns",
+    "preference", "unpaired", "prompt",
+]  # fmt: skip
 TrainOn = Literal["answers", "everything"]
+Duplicates = Literal["keep", "exact", "near"]
+RowOrder = Literal["shuffled", "file", "curriculum"]
 Schedule = Literal["cosine", "linear", "constant"]
 Optimizer = Literal["adamw_torch", "adamw_bnb_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
 Device = Literal["auto", "cuda", "cpu"]
@@ -62,13 +67,33 @@ class LoraPart(_Part):
 class DataPart(_Part):
     """Which rows, and what of them is learnt."""
 
-    path: str = _setting("demo", "data", "dataset file, or `demo` for the bundled one", alias="data")
+    path: str = _setting(
+        "demo",
+        "data",
+        "file, folder, glob or hub id; several joined by ` + `, `2x ` before one takes it twice; `demo` is bundled",
+        alias="data",
+    )
     format: DataFormat = _setting("auto", "format", "auto looks at the rows", advanced=True)
+    columns: str = _setting(
+        "", "columns", "which column is what, such as `user=question assistant=answer`; empty looks at names", advanced=True
+    )
+    filter: str = _setting(
+        "", "row filter", "keep rows for which this holds, such as `turns >= 2 and answer_chars > 20`", advanced=True
+    )
+    duplicates: Duplicates = _setting(
+        "keep", "duplicates", "exact drops repeated rows, near also rows that are nearly the same", advanced=True
+    )
+    near_threshold: float = _setting(
+        0.9, "near threshold", "similarity (Jaccard) from which rows count as nearly the same", advanced=True, ge=0.5, le=1.0
+    )
     max_length: int = _setting(
         2048, "max length", "longest row; what is longer is cut and counted", unit="tokens", ge=16, le=1_048_576
     )
     packing: bool = _setting(False, "packing", "put several short rows into one sequence; rows never see each other")
     eval_split: float = _setting(0.02, "eval split", "share of the rows held out to measure on", ge=0.0, le=0.5)
+    group_by: str = _setting(
+        "", "split by", "column whose rows stay on one side of the split, such as `user_id`", advanced=True
+    )
     eval_path: str | None = _setting(
         None, "eval data", "file of held-out rows; takes the place of the split", advanced=True
     )
@@ -81,6 +106,12 @@ class DataPart(_Part):
         advanced=True,
         alias="rows",
         ge=0,
+    )
+    order: RowOrder = _setting(
+        "shuffled", "row order", "shuffled, as in the file, or curriculum: from easy to difficult", advanced=True
+    )
+    difficulty: str = _setting(
+        "length", "difficulty", "what curriculum goes by: length, words, or a column of numbers", advanced=True
     )
 
 

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from backprop_tui.data.formats import alpaca, chatml, messages, prompt_completion, question_answer, sharegpt, text
-from backprop_tui.data.formats.conversation import ROLES, Conversation, Message, Normalised, PlainText
+from backprop_tui.data.formats.conversation import (
+    ROLES,
+    Conversation,
+    Message,
+    Normalised,
+    PlainText,
+    Preference,
+    PromptOnly,
+    Purpose,
+    ToolCall,
+    Unpaired,
+    purpose_of,
+)
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.errors import UsageError
 from backprop_tui.protocol.text import safe_text
@@ -23,8 +35,14 @@ __all__ = [
     "Message",
     "Normalised",
     "PlainText",
+    "Preference",
+    "PromptOnly",
+    "Purpose",
+    "ToolCall",
+    "Unpaired",
     "detect",
     "normalise",
+    "purpose_of",
     "read_row",
 ]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.text import safe_text
@@ -39,29 +40,89 @@ _ROLE_OF: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn. `content` is exactly what the file says; screens make it harmless, data does not."""
+class ToolCall(msgspec.Struct, frozen=True):
+    """One call of a tool by the assistant. `arguments` is the parsed object, or text where the file holds text that is none."""
+
+    name: str
+    arguments: dict[str, Any] | str
+    id: str = ""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn. Text is exactly what the file says; screens make it harmless, data does not.
+
+    Attributes:
+        role: one of `ROLES`. content: what is said, `<think>` passages included; empty where a turn only calls tools.
+        reasoning: reasoning the file keeps apart from the answer (`reasoning_content`). tool_calls: what the turn calls.
+        name: of the tool that answers. tool_call_id: the call it answers.
+    """
 
     role: str
     content: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    name: str = ""
+    tool_call_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """Turns in order, with at least one answer that is not empty."""
+class Conversation(msgspec.Struct, frozen=True, tag="conversation"):
+    """Turns in order, with at least one answer that is not empty. `tools` are JSON schemas of what may be called."""
 
     messages: tuple[Message, ...]
+    tools: tuple[dict[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PlainText:
+class PlainText(msgspec.Struct, frozen=True, tag="text"):
     """Text learnt from its first to its last token, without roles."""
 
     text: str
 
 
-Normalised = Conversation | PlainText
+class Preference(msgspec.Struct, frozen=True, tag="preference"):
+    """A better and a worse continuation of the same prompt (DPO, ORPO, SimPO, reward modelling)."""
+
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+    tools: tuple[dict[str, Any], ...] = ()
+
+
+class Unpaired(msgspec.Struct, frozen=True, tag="unpaired"):
+    """One continuation and whether it is wanted (KTO)."""
+
+    prompt: tuple[Message, ...]
+    completion: tuple[Message, ...]
+    label: bool
+    tools: tuple[dict[str, Any], ...] = ()
+
+
+class PromptOnly(msgspec.Struct, frozen=True, tag="prompt"):
+    """A prompt to be answered while training (GRPO). `columns` are the row's other columns, for reward functions."""
+
+    prompt: tuple[Message, ...]
+    columns: dict[str, Any] = {}
+    tools: tuple[dict[str, Any], ...] = ()
+
+
+#: The internal form of a row. Plain structs, so that a row crosses to another process as JSON and back unchanged.
+Normalised = Conversation | PlainText | Preference | Unpaired | PromptOnly
+
+#: What a kind of row is for: supervised fine-tuning, preference methods, KTO, or methods that generate.
+Purpose = Literal["sft", "preference", "unpaired", "prompt"]
+
+
+def purpose_of(row: Normalised) -> Purpose:
+    """The purpose a row serves."""
+    return _PURPOSES[type(row)]
+
+
+_PURPOSES: dict[type, Purpose] = {
+    Conversation: "sft",
+    PlainText: "sft",
+    Preference: "preference",
+    Unpaired: "unpaired",
+    PromptOnly: "prompt",
+}
 
 
 def role_named(name: object) -> str:
