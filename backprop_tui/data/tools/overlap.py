@@ -1,0 +1,251 @@
+"""Whether what is learnt gives away what is measured: rows, questions and passages shared with a held-out set.
+
+Passages follow the reports on GPT-3 and Llama: a row is contaminated when it shares a run of 13 words with a held-out row,
+letters in lower case and everything but letters and digits ignored. System texts are left out, because thousands of rows
+share them, and so are runs that more than `BOILERPLATE` different held-out rows have in common, which are instructions
+around the question and not the question.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from backprop_tui.data.formats.conversation import Message, Normalised, PlainText
+from backprop_tui.data.tools.content import content_key
+from backprop_tui.data.tools.texts import messages_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: The same row; the same question with any answer; the same passage of 13 words (or the same whole text, if shorter).
+OverlapKind = Literal["exact", "prompt", "ngram"]
+#: Words of a passage.
+WORDS = 13
+#: A passage that more held-out rows than this have in common does not tell.
+BOILERPLATE = 10
+#: Examples a report lists.
+MOST_EXAMPLES = 20
+_BASE = 0x9E3779B97F4A7C15
+_PIECE = 1 << 18
+# UTF-8 bytes of letters beyond ASCII stay as they are; everything else that is no letter or digit parts words.
+_WORDS_ONLY = bytes(byte if byte >= 0x80 or chr(byte).isalnum() else 0x20 for byte in range(256))
+# UTF-8 bytes that start no kana and no ideograph, the scripts written without spaces between words.
+_SPACED = bytes(range(0xE3))
+
+
+@dataclass(slots=True)
+class OverlapReport:
+    """How much of a set is in the held-out set.
+
+    Args:
+        rows: rows looked at. exact, prompts, ngrams: rows by the strongest kind found, each row counted once.
+        examples: the first overlapping rows, (place, kind).
+    """
+
+    rows: int = 0
+    exact: int = 0
+    prompts: int = 0
+    ngrams: int = 0
+    examples: list[tuple[int, OverlapKind]] = field(default_factory=list)
+
+    @property
+    def overlapping(self) -> int:
+        """Rows with an overlap of any kind."""
+        return self.exact + self.prompts + self.ngrams
+
+    @property
+    def share(self) -> float:
+        """Part of the rows that overlap, 0 to 1; 0 without rows."""
+        return self.overlapping / self.rows if self.rows else 0.0
+
+    def add(self, place: int, kind: OverlapKind | None) -> None:
+        """Count one row."""
+        self.rows += 1
+        if kind is None:
+            return
+        self.exact += kind == "exact"
+        self.prompts += kind == "prompt"
+        self.ngrams += kind == "ngram"
+        if len(self.examples) < MOST_EXAMPLES:
+            self.examples.append((place, kind))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready words."""
+        return {
+            "rows": self.rows,
+            "exact": self.exact,
+            "prompts": self.prompts,
+            "ngrams": self.ngrams,
+            "share": self.share,
+            "examples": [{"place": place, "kind": kind} for place, kind in self.examples],
+        }
+
+
+class HeldOut:
+    """Held-out rows as hashes: 8 bytes per word and some 150 per row, no text.
+
+    The hashes do not depend on the process, so a set may be handed to another one.
+    """
+
+    def __init__(
+        self, contents: set[bytes], questions: set[bytes], wholes: set[bytes], passages: np.ndarray[Any, Any]
+    ) -> None:
+        import numpy as np
+
+        self._contents = contents
+        self._questions = questions
+        self._wholes = wholes
+        self._passages = passages
+        # A table of one byte per slot answers nearly all look-ups in one step; only its hits are looked up for sure.
+        bits = min(25, max(10, (16 * len(passages)).bit_length()))
+        self._shift = np.uint64(64 - bits)
+        self._table = np.zeros(1 << bits, np.bool_)
+        self._table[passages >> self._shift] = True
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Normalised]) -> HeldOut:
+        """Take in the held-out rows; of rows with the same content the first."""
+        import numpy as np
+
+        contents: set[bytes] = set()
+        questions: set[bytes] = set()
+        wholes: set[bytes] = set()
+        found: list[np.ndarray[Any, Any]] = []
+        for row in rows:
+            key = content_key(row)
+            if key in contents:
+                continue
+            contents.add(key)
+            asked, told = _words_of(row)
+            if asked:
+                questions.add(_digest(asked))
+            for hashes in _passages(told):
+                found.append(np.unique(hashes))
+            if (whole := _short(told)) is not None:
+                wholes.add(whole)
+        if not found:
+            return cls(contents, questions, wholes, np.empty(0, np.uint64))
+        passages, counts = np.unique(np.concatenate(found), return_counts=True)
+        return cls(contents, questions, wholes, passages[counts <= BOILERPLATE])
+
+    def check(self, row: Normalised) -> OverlapKind | None:
+        """The strongest overlap of a row with the held-out rows; None when there is none."""
+        if content_key(row) in self._contents:
+            return "exact"
+        asked, told = _words_of(row)
+        if asked and _digest(asked) in self._questions:
+            return "prompt"
+        if any(self._shares(hashes) for hashes in _passages(told)):
+            return "ngram"
+        whole = _short(told)
+        return "ngram" if whole is not None and whole in self._wholes else None
+
+    def report(self, rows: Iterable[Normalised]) -> OverlapReport:
+        """Check every row; examples are named by their place among `rows`, from 0."""
+        report = OverlapReport()
+        for place, row in enumerate(rows):
+            report.add(place, self.check(row))
+        return report
+
+    def _shares(self, hashes: np.ndarray[Any, Any]) -> bool:
+        import numpy as np
+
+        likely = hashes[self._table.take(hashes >> self._shift)]
+        if not len(likely):
+            return False
+        places = np.searchsorted(self._passages, likely)
+        places[places == len(self._passages)] = 0
+        return bool((self._passages[places] == likely).any())
+
+
+def exceeds(report: OverlapReport, max_overlap: float) -> bool:
+    """Whether more than `max_overlap` (a share, 0 to 1) of the rows overlap; the gate of `--max-overlap`."""
+    return report.overlapping > max_overlap * report.rows
+
+
+def _words_of(row: Normalised) -> tuple[bytes, bytes]:
+    """The words of what is asked (all user turns) and of everything but system texts, parted by single spaces."""
+    if isinstance(row, PlainText):
+        return b"", _words(row.text)
+    asked: list[bytes] = []
+    told: list[bytes] = []
+    message: Message
+    for message in messages_of(row):
+        if message.role == "system":
+            continue
+        words = _words(message.content)
+        if words:
+            told.append(words)
+            if message.role == "user":
+                asked.append(words)
+    return b"\n".join(asked), b" ".join(told)
+
+
+def _words(text: str) -> bytes:
+    written = text.lower().encode("utf-8", "surrogatepass")
+    if len(written) > len(text) and written.translate(None, _SPACED):
+        written = _parted(text.lower()).encode("utf-8", "surrogatepass")
+    return b" ".join(written.translate(_WORDS_ONLY).split())
+
+
+def _parted(text: str) -> str:
+    """Every character of a script without spaces as a word of its own; punctuation beyond ASCII as a space."""
+    import re
+
+    text = re.sub(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])", r" \1 ", text)
+    return re.sub(r"[\u2010-\u2027\u3000-\u303f\uff00-\uff0f\uff1a-\uff20]", " ", text)
+
+
+def _short(words: bytes) -> bytes | None:
+    """The key of a text too short to hold a passage; None for longer ones and for no words."""
+    return _digest(words) if words and words.count(b" ") < WORDS - 1 else None
+
+
+def _passages(words: bytes) -> Iterable[np.ndarray[Any, Any]]:
+    """Hashes of all runs of 13 words, uint64, in pieces that bound what is in memory at a time."""
+    import numpy as np
+
+    start = 0
+    while True:
+        piece = np.frombuffer(words, np.uint8, min(_PIECE, len(words) - start), start)
+        last = start + len(piece) == len(words)
+        ends = np.flatnonzero(piece == 0x20)
+        if last:
+            ends = np.append(ends, len(piece))
+        count = len(ends) - WORDS + 1
+        if count > 0:
+            starts = ends[: count - 1 + (not last)] + 1
+            first = np.append(0, starts)[:count]
+            powers, inverse = _powers(len(piece))
+            sums = np.cumsum(piece * powers[: len(piece)])
+            # What comes before a run is taken off and its powers are brought down to the first, so that equal runs agree.
+            before = np.append(np.uint64(0), sums[first[1:] - 1])
+            yield (sums[ends[WORDS - 1 :] - 1] - before) * inverse[first]
+        if last or count <= 0:
+            return
+        start += int(ends[count - 1]) + 1
+
+
+def _powers(length: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The first powers of the base and of its inverse modulo 2**64, kept from call to call."""
+    import numpy as np
+
+    if not _kept_powers or len(_kept_powers[0]) < length:
+        size = max(4096, 1 << (length - 1).bit_length())
+        both = []
+        for base in (_BASE, pow(_BASE, -1, 1 << 64)):
+            steps = np.full(size, base, np.uint64)
+            steps[0] = 1
+            both.append(np.cumprod(steps))
+        _kept_powers[:] = both
+    return _kept_powers[0], _kept_powers[1]
+
+
+_kept_powers: list[np.ndarray[Any, Any]] = []
+
+
+def _digest(words: bytes) -> bytes:
+    return hashlib.blake2b(words, digest_size=16).digest()
