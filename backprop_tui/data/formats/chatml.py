@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from backprop_tui.data.formats.conversation import Conversation, conversation
-from backprop_tui.data.formats.text import text_in
+from backprop_tui.data.formats.cells import shown
+from backprop_tui.data.formats.conversation import Conversation, Message
+from backprop_tui.data.formats.text import COLUMNS, text_in
+from backprop_tui.data.formats.turns import conversation, message, role_named
 from backprop_tui.data.rows import RowRejected
 
 NAME = "chatml"
-_TURN = re.compile(r"<\|im_start\|>([A-Za-z_]+)[ \t]*\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
+#: Around each turn.
+START, END = "<|im_start|>", "<|im_end|>"
+__all__ = ["COLUMNS", "END", "NAME", "START", "detect", "normalise"]
 
 
 def detect(value: Any) -> bool:
     """Both markers occur in the text."""
     text = text_in(value)
-    return text is not None and "<|im_start|>" in text and "<|im_end|>" in text
+    return text is not None and START in text and END in text
 
 
 def normalise(value: Any) -> Conversation:
@@ -28,22 +31,34 @@ def normalise(value: Any) -> Conversation:
     text = text_in(value)
     if text is None:
         raise RowRejected("DATA_FORMAT_MISMATCH", "other format", "The row has no text.")
-    turns: list[tuple[object, object]] = []
+    turns: list[Message | None] = []
     position = 0
-    for match in _TURN.finditer(text):
-        if text[position : match.start()].strip() or "<|im_start|>" in match[2]:
-            raise _broken()
-        turns.append((match[1], match[2]))
-        position = match.end()
+    while (start := text.find(START, position)) >= 0:
+        line_end = text.find("\n", start)
+        end = text.find(END, line_end)
+        end = len(text) if end < 0 else end
+        name = text[start + len(START) : line_end].rstrip(" \t")
+        content = text[line_end + 1 : end]
+        if text[position:start].strip() or line_end < 0 or not _is_name(name) or START in content:
+            raise _broken(text[position:])
+        role = role_named(name)
+        # What a tool hands back may be empty; `message` refuses that of everybody else.
+        turns.append(message(role, content) if role != "tool" or content.strip() else Message(role, content))
+        position = end + len(END)
     if text[position:].strip() or not turns:
-        raise _broken()
+        raise _broken(text[position:])
     return conversation(turns)
 
 
-def _broken() -> RowRejected:
+def _is_name(text: str) -> bool:
+    return text.isascii() and text.replace("_", "a").isalpha()
+
+
+def _broken(text: str) -> RowRejected:
     return RowRejected(
         "DATA_CHATML_BROKEN",
         "broken ChatML",
         "The ChatML markers do not pair up.",
         "Each turn is <|im_start|>role, a new line, the text, <|im_end|>.",
+        value=shown(text.strip()),
     )

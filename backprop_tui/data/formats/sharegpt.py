@@ -1,48 +1,49 @@
-"""ShareGPT: `{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}`."""
+"""ShareGPT: `{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}`.
+
+A `function_call` turn whose value is JSON with name and arguments becomes a call; an `observation` is a tool's answer.
+`system` and `tools` (often JSON text) stand beside the turns.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from backprop_tui.data.formats.conversation import Conversation, conversation, optional_text
+from backprop_tui.data.formats.calls import tools_of
+from backprop_tui.data.formats.conversation import Conversation
+from backprop_tui.data.formats.messages import before, turn_list
+from backprop_tui.data.formats.turns import conversation, messages_of
 from backprop_tui.data.rows import RowRejected
 
 NAME = "sharegpt"
-_KEYS = ("conversations", "conversation", "messages")
+#: Where the turns may be.
+COLUMNS = ("conversations", "conversation", "messages")
 
 
 def detect(value: Any) -> bool:
-    """A list of turns with `from`."""
-    return _turns(value) is not None
+    """A list of turns with `from` (or the JSON text of one)."""
+    return turns_in(value) is not None
 
 
 def normalise(value: Any) -> Conversation:
     """Bring one row to the internal form; a `system` column beside the turns comes first.
 
     Raises:
-        RowRejected: a turn is not an object, or fails the shared checks.
+        RowRejected: a turn is not an object, or the turns fail the shared checks.
     """
-    turns = _turns(value)
+    turns = turns_in(value)
     if turns is None:
         raise RowRejected("DATA_FORMAT_MISMATCH", "other format", "The row has no list of turns called conversations.")
-    pairs: list[tuple[object, object]] = []
-    system = optional_text(value.get("system"), "system text") if isinstance(value, dict) else ""
-    if system:
-        pairs.append(("system", system))
-    for turn in turns:
-        if not isinstance(turn, dict):
-            raise RowRejected("DATA_TURN_INVALID", "broken turn", "A turn is not an object with from and value.")
-        pairs.append((turn.get("from"), turn.get("value", turn.get("content"))))
-    return conversation(pairs)
+    return conversation(before(value, messages_of(turns)), tools_of(value))
 
 
-def _turns(value: Any) -> list[Any] | None:
+def turns_in(value: Any) -> list[Any] | None:
+    """The list of turns of a row; None when there is none."""
+    if isinstance(value, list):
+        return value if value and isinstance(value[0], dict) and "from" in value[0] and "role" not in value[0] else None
     if not isinstance(value, dict):
         return None
-    for key in _KEYS:
-        turns = value.get(key)
-        if isinstance(turns, list) and any(isinstance(turn, dict) and "from" in turn for turn in turns):
+    for key in COLUMNS:
+        if key in value and (turns := turn_list(value[key], "from")) is not None:
             return turns
-    return (
-        value["conversations"] if isinstance(value.get("conversations"), list) and not value["conversations"] else None
-    )
+    empty = value.get("conversations")
+    return empty if isinstance(empty, list) and not empty else None

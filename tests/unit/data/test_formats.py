@@ -86,7 +86,7 @@ def test_row_comes_to_its_turns(value: Any, format: str | None, expected: Any) -
         (
             {"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]},
             "DATA_TOOL_CALL",
-            "tool call",
+            "broken tool call",
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
@@ -97,12 +97,20 @@ def test_row_comes_to_its_turns(value: Any, format: str | None, expected: Any) -
         ({"instruction": "", "output": "a"}, "DATA_TURN_EMPTY", "empty prompt"),
         ({"instruction": "q", "output": None}, "DATA_CELL_NULL", "missing value"),
         ({"prompt": 3, "completion": "a"}, "DATA_NOT_TEXT", "not text"),
-        ({"prompt": float("nan"), "completion": "a"}, "DATA_NOT_TEXT", "not text"),
+        ({"prompt": float("nan"), "completion": "a"}, "DATA_CELL_NULL", "missing value"),
         ({"prompt": "\ud800", "completion": "a"}, "DATA_LONE_SURROGATE", "broken character"),
         ({"text": ""}, "DATA_TEXT_EMPTY", "empty text"),
         ({"text": None}, "DATA_CELL_NULL", "missing value"),
         ({"text": "x <|im_start|>user\nq<|im_end|>"}, "DATA_CHATML_BROKEN", "broken ChatML"),
-        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "DATA_FORMAT_NONE", "unknown format"),
+        ({"prompt": "q", "chosen": "a", "rejected": "a"}, "DATA_PAIR_EQUAL", "equal pair"),
+        ({"prompt": "q", "chosen": "a", "rejected": None}, "DATA_CELL_NULL", "missing value"),
+        ({"chosen": "a", "rejected": "b"}, "DATA_PREFERENCE_PROMPT", "no common prompt"),
+        ({"prompt": "q", "completion": "a", "label": "good"}, "DATA_LABEL_INVALID", "label unclear"),
+        ({"prompt": "q", "completion": "a", "label": None}, "DATA_CELL_NULL", "missing value"),
+        ({"prompt": " "}, "DATA_TURN_EMPTY", "empty prompt"),
+        ({"instruction": "q", "output": "a", "history": ["x"]}, "DATA_HISTORY_INVALID", "broken history"),
+        ({"messages": None}, "DATA_CELL_NULL", "missing value"),
+        ({"messages": "words"}, "DATA_FORMAT_NONE", "unknown format"),
         ({}, "DATA_FORMAT_NONE", "unknown format"),
         (None, "DATA_FORMAT_NONE", "unknown format"),
         (7, "DATA_FORMAT_NONE", "unknown format"),
@@ -127,7 +135,7 @@ def test_hostile_names_are_harmless_in_errors() -> None:
 
 def test_spec_offers_the_formats_that_exist() -> None:
     offered = DataPart.model_json_schema()["properties"]["format"]["enum"]
-    assert set(offered) == {"auto", *(entry.name for entry in FORMATS)}
+    assert set(offered) == {"auto", "columns", *(entry.name for entry in FORMATS)}
     with pytest.raises(UsageError):
         normalise({}, "yaml")
 
