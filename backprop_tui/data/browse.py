@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from backprop_tui.data.sources import EXTENSIONS
+from backprop_tui.data.sources import extension_of
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text
 
@@ -27,7 +27,7 @@ class Entry:
         path: folder and name.
         kind: `data` can be opened; `other` is a file of another kind; `special` is a FIFO, socket or device; `broken` is
             a link that leads nowhere or an entry that can't be looked at.
-        extension: lower case with its dot, empty without one.
+        extension: lower case with its dot, empty without one; of packed data both, as `.jsonl.gz`.
         size: bytes, None for what is no file.
         modified: seconds since 1970, None when unknown.
         link: whether it is a symbolic link.
@@ -86,7 +86,8 @@ def list_folder(path: Path, *, everything: bool = False) -> Folder:
 
 
 def _entry(item: os.DirEntry[str], folder: Path) -> Entry:
-    extension = os.path.splitext(item.name)[1].lower()
+    known = extension_of(item.name)
+    extension = known or os.path.splitext(item.name)[1].lower()
     kind: EntryKind
     size: int | None = None
     modified: float | None = None
@@ -99,7 +100,7 @@ def _entry(item: os.DirEntry[str], folder: Path) -> Entry:
     if stat.S_ISDIR(info.st_mode):
         kind, extension = "folder", ""
     elif stat.S_ISREG(info.st_mode):
-        kind, size = ("data" if extension in EXTENSIONS else "other"), info.st_size
+        kind, size = ("data" if known else "other"), info.st_size
     else:
         kind = "special"
     return Entry(item.name, folder / item.name, kind, extension, size, modified, link)

@@ -1,47 +1,53 @@
-"""JSON files: an array of rows, an object holding one such array, or JSON Lines under the wrong name."""
+"""JSON files: an array of rows, an object holding such arrays, or JSON Lines under the wrong name."""
 
 from __future__ import annotations
 
-import codecs
 import json
-import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from backprop_tui.data.readers import jsonl
-from backprop_tui.data.readers.files import MAX_LINE, refuse_wide_encoding
+from backprop_tui.data.readers.entry import Entry
+from backprop_tui.data.readers.files import BOM, MAX_LINE, bom_note, decode, nul_bytes, refuse_wide_encoding
+from backprop_tui.data.readers.json_window import Window
+from backprop_tui.data.readers.json_words import parse_words
 from backprop_tui.data.rows import Problem, Row
 from backprop_tui.protocol.errors import DataError
+from backprop_tui.protocol.text import safe_text
 
 EXTENSIONS = (".json",)
-_CHUNK = 1 << 18
 _MAX_OBJECT = 256 << 20
-#: Characters that must follow a number before it counts as whole: enough for an exponent's `e+308`.
-_NUMBER_TAIL = 8
-_BLANK = re.compile(r"[ \t\r\n]*")
+#: How deep lists of rows are looked for inside an object.
+_LOOK = 4
+_MOST_FIELDS = 8
 
 
-def read(file: BinaryIO, *, start: int = 0, line: int = 1, index: int = 0) -> Iterator[Row]:
-    """Rows of the file; arrays are read piece by piece. `start`, `line` and `index` belong to JSON Lines only.
+def read(file: BinaryIO, entry: Entry) -> Iterator[Row]:
+    """Rows of the file; arrays are read piece by piece. Only JSON Lines can be entered after the beginning.
 
     Raises:
-        DataError: the file is neither array, object with one array, nor JSON Lines.
+        DataError: the file is neither array, object with one array, nor JSON Lines, or lacks the field asked for.
     """
     first = file.read(1 << 16)
     refuse_wide_encoding(first[:4])
-    opening = first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    opening = first.removeprefix(BOM).lstrip()[:1]
     file.seek(0)
-    if start or (opening != b"[" and _is_lines(file)):
-        yield from jsonl.read(file, start=start, line=line, index=index)
-    elif opening == b"[":
-        yield from _read_array(file)
+    if entry.start or (opening != b"[" and not entry.field and _is_lines(file)):
+        yield from jsonl.read(file, entry)
+        return
+    if first.startswith(BOM):
+        entry.note(bom_note())
+    if opening == b"[":
+        if entry.field:
+            raise _no_field(entry, "the file is one list")
+        yield from _read_array(file, entry)
     else:
-        yield from _read_object(file)
+        yield from _read_object(file, entry)
 
 
 def _is_lines(file: BinaryIO) -> bool:
     """Whether the first line is a whole JSON value and more follows."""
-    head = file.readline(MAX_LINE).removeprefix(b"\xef\xbb\xbf")
+    head = file.readline(MAX_LINE).removeprefix(BOM)
     more = file.readline(1 << 16).strip()
     file.seek(0)
     try:
@@ -51,115 +57,44 @@ def _is_lines(file: BinaryIO) -> bool:
     return bool(more)
 
 
-class _Window:
-    """Decoded text of a file, read on demand and forgotten once used."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-        self._decoder = json.JSONDecoder()
-        self._text = ""
-        self._at = 0
-        self._first_line = 1
-        self._line = 1
-        self._bytes = 0
-        self._ended = False
-
-    @property
-    def line(self) -> int:
-        """Line of the next character."""
-        return self._line
-
-    @property
-    def end(self) -> int:
-        """Bytes used so far, nearly: characters not used yet count as one byte each."""
-        return self._bytes - (len(self._text) - self._at)
-
-    def next_mark(self) -> str:
-        """The next character that is not white space, left in place; nothing at the end of the file."""
-        while True:
-            after = _BLANK.match(self._text, self._at)
-            self._move(after.end() if after else self._at)
-            if self._at < len(self._text) or self._ended:
-                return self._text[self._at : self._at + 1]
-            self._more()
-
-    def skip(self) -> None:
-        """Pass over one character."""
-        self._move(self._at + 1)
-
-    def value(self) -> tuple[Any, Problem | None]:
-        """The next JSON value, or what keeps it from being one."""
-        while True:
-            try:
-                value, end = self._decoder.raw_decode(self._text, self._at)
-                # A number near the end of what was read may go on in the next chunk.
-                torn = isinstance(value, int | float) and len(self._text) - end < _NUMBER_TAIL
-                if self._ended or (end < len(self._text) and not torn):
-                    self._move(end)
-                    return value, None
-            except json.JSONDecodeError as error:
-                if self._ended or len(self._text) - self._at > MAX_LINE:
-                    line = self._first_line + error.lineno - 1
-                    cause = f"Not JSON: {error.msg}."
-                    return None, Problem("DATA_LINE_NOT_JSON", cause, "Mend or split the row.", line=line)
-            except RecursionError:
-                return None, jsonl.too_deep(self._line)
-            except ValueError:
-                cause = "A number has thousands of digits."
-                return None, Problem("DATA_NUMBER_TOO_LONG", cause, "Write it as text.", line=self._line)
-            self._more()
-
-    def _move(self, to: int) -> None:
-        self._line += self._text.count("\n", self._at, to)
-        self._at = to
-
-    def _more(self) -> None:
-        # As much again as is waiting, at least one chunk: a long value then costs linear time.
-        data = self._file.read(max(_CHUNK, len(self._text) - self._at))
-        try:
-            text = self._decode(data, final=not data)
-        except UnicodeDecodeError as error:
-            near = self._line + self._text.count("\n", self._at) + error.object[: error.start].count(b"\n")
-            raise DataError(
-                "DATA_NOT_UTF8",
-                f"Line {near:,} is not UTF-8.",
-                "Convert the file to UTF-8, for example with iconv.",
-                {"line": near},
-            ) from None
-        self._text = self._text[self._at :] + text
-        self._at, self._first_line = 0, self._line
-        self._bytes += len(data)
-        self._ended = not data
-
-
-def _read_array(file: BinaryIO) -> Iterator[Row]:
-    window = _Window(file)
+def _read_array(file: BinaryIO, entry: Entry) -> Iterator[Row]:
+    window = Window(file)
     window.next_mark()
     window.skip()
-    index = 0
-    if window.next_mark() == "]":
-        return
+    index = entry.index
+    empty = True
     while True:
-        window.next_mark()
+        mark = window.next_mark()
+        if mark == "]" and empty:
+            break
+        empty = False
         line = window.line
         value, problem = window.value()
-        yield Row(index, line, value, problem, end=window.end)
-        if problem is not None:
-            return
+        yield Row(index, line, value, problem, None, window.end, "", entry.file)
         index += 1
+        if window.lost:
+            return
         mark = window.next_mark()
         if mark == "]":
-            return
+            break
         if mark != ",":
             cause = "A comma or ] is missing." if mark else "The file ends inside the array."
-            problem = Problem("DATA_LINE_NOT_JSON", cause, "Mend the file.", line=window.line)
-            yield Row(index, window.line, problem=problem, end=window.end)
+            yield _stop(window, f"{cause} Nothing after it is read.", index, entry)
             return
         window.skip()
+    window.skip()
+    if window.next_mark():
+        yield _stop(window, "Something follows the end of the array. It is not read.", index, entry)
 
 
-def _read_object(file: BinaryIO) -> Iterator[Row]:
+def _stop(window: Window, cause: str, index: int, entry: Entry) -> Row:
+    problem = Problem(
+        "DATA_LINE_NOT_JSON", cause, "Mend the file.", line=window.line, column=window.column, value=window.ahead
+    )
+    return Row(index, window.line, None, problem, None, window.end, "", entry.file)
+
+
+def _read_object(file: BinaryIO, entry: Entry) -> Iterator[Row]:
     data = file.read(_MAX_OBJECT + 1)
     if len(data) > _MAX_OBJECT:
         raise DataError(
@@ -167,41 +102,90 @@ def _read_object(file: BinaryIO) -> Iterator[Row]:
             f"The file is one object of more than {_MAX_OBJECT:,} bytes.",
             "Write its rows as JSON Lines.",
         )
+    value, problem = _whole(data.removeprefix(BOM))
+    if problem is not None:
+        yield Row(entry.index, problem.line, None, problem, None, len(data), "", entry.file)
+        return
+    for index, row in enumerate(_chosen(value, entry), entry.index):
+        yield Row(index, None, row, None, None, len(data), "", entry.file)
+
+
+def _whole(data: bytes) -> tuple[Any, Problem | None]:
     try:
-        value = json.loads(data.decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        problem = Problem(
-            "DATA_LINE_NOT_JSON",
-            f"Not JSON at column {error.colno:,}: {error.msg}.",
-            "Mend the file.",
-            line=error.lineno,
-        )
-        yield Row(0, error.lineno, problem=problem, end=len(data))
-        return
-    except RecursionError:
-        yield Row(0, 1, problem=jsonl.too_deep(1), end=len(data))
-        return
-    except ValueError as error:
-        raise DataError("DATA_NOT_UTF8", f"The file can't be read: {error}.", "Convert the file to UTF-8.") from None
-    lists = _row_lists(value)
-    if len(lists) > 1:
-        names = ", ".join(repr(name) for name in lists)
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        begin = data.rfind(b"\n", 0, error.start) + 1
+        return decode(data[begin : error.start + 1], line)
+    place = text.find("\0")
+    if place >= 0:
+        begin = text.rfind("\n", 0, place) + 1
+        return None, nul_bytes(text[begin : place + 80], text.count("\n", 0, place) + 1)
+    return parse_words(text, 1)
+
+
+def _chosen(value: Any, entry: Entry) -> list[Any]:
+    """The rows inside an object."""
+    if entry.field:
+        found = _follow(value, entry.field)
+        if not isinstance(found, list):
+            raise _no_field(entry, "there is no list at that place", _fields(value))
+        return found
+    fields = _fields(value)
+    if len(fields) > 1:
+        words = [f"{entry.name}#{safe_text(name, limit=80)}" for name in fields]
         raise DataError(
             "DATA_SEVERAL_LISTS",
-            f"The file's object holds several lists of rows: {names}.",
-            "Write the rows you want as JSON Lines.",
+            "The file's object holds several lists of rows: "
+            + ", ".join(f"{safe_text(name, limit=40)} ({count:,})" for name, count in _first_of(fields))
+            + ".",
+            f"Choose one as the data: {' or '.join(words[:_MOST_FIELDS])}.",
+            {"words": words},
         )
-    rows = next(iter(lists.values())) if lists else [value]
-    for index, row in enumerate(rows):
-        yield Row(index, None, row, end=len(data))
+    rows: list[Any] = _follow(value, next(iter(fields))) if fields else [value]
+    return rows
 
 
-def _row_lists(value: Any) -> dict[str, list[Any]]:
-    """Fields of an object that hold rows; a list of turns is part of a row, not a list of rows."""
+def _fields(value: Any) -> dict[str, int]:
+    """Dotted paths to lists of objects, with their lengths; a list of turns is part of a row, not a list of rows."""
     from backprop_tui.data.formats import detect
 
-    if not isinstance(value, dict) or detect(value) is not None:
-        return {}
-    return {
-        name: entry for name, entry in value.items() if isinstance(entry, list) and entry and isinstance(entry[0], dict)
-    }
+    found: dict[str, int] = {}
+
+    def look(inside: dict[str, Any], path: str, depth: int) -> None:
+        for name, part in inside.items():
+            if isinstance(part, list) and part and isinstance(part[0], dict):
+                found[f"{path}{name}"] = len(part)
+            elif isinstance(part, dict) and depth < _LOOK:
+                look(part, f"{path}{name}.", depth + 1)
+
+    if isinstance(value, dict) and detect(value) is None:
+        look(value, "", 1)
+    return found
+
+
+def _follow(value: Any, path: str) -> Any:
+    """What stands at a dotted path, None if nothing does. Names may hold dots themselves."""
+    if not isinstance(value, dict):
+        return None
+    if path in value:
+        return value[path]
+    place = path.find(".")
+    while place >= 0:
+        if path[:place] in value and (found := _follow(value[path[:place]], path[place + 1 :])) is not None:
+            return found
+        place = path.find(".", place + 1)
+    return None
+
+
+def _no_field(entry: Entry, why: str, fields: dict[str, int] | None = None) -> DataError:
+    choices = " or ".join(f"{entry.name}#{safe_text(name, limit=80)}" for name, _ in _first_of(fields or {}))
+    return DataError(
+        "DATA_FIELD_MISSING",
+        f"There are no rows at {safe_text(entry.field, limit=80)}: {why}.",
+        f"Choose {choices}." if choices else f"Choose {entry.name} without a field.",
+    )
+
+
+def _first_of(fields: dict[str, int]) -> list[tuple[str, int]]:
+    return list(fields.items())[:_MOST_FIELDS]

@@ -2,49 +2,75 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from backprop_tui.data.readers.files import Line, read_lines
+import msgspec
+
+from backprop_tui.data.readers.entry import Entry
+from backprop_tui.data.readers.files import BOM, decode, nul_bytes, read_raw
+from backprop_tui.data.readers.json_words import parse_words, whole
 from backprop_tui.data.rows import Problem, Row
 
 EXTENSIONS = (".jsonl", ".ndjson")
+_decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 
-def read(file: BinaryIO, *, start: int = 0, line: int = 1, index: int = 0) -> Iterator[Row]:
-    """Rows from byte `start`, the beginning of line `line` and row `index`. Blank lines are passed over."""
-    for entry in read_lines(file, start=start, number=line):
-        if entry.problem is not None:
-            yield Row(index, entry.number, problem=entry.problem, start=entry.start, end=entry.end)
-        elif entry.text and not entry.text.isspace():
-            value, problem = parse(entry)
-            raw = entry.text if problem else ""
-            yield Row(index, entry.number, value, problem, entry.start, entry.end, raw)
-        else:
-            continue
+def read(file: BinaryIO, entry: Entry) -> Iterator[Row]:
+    """Rows from the entry on. Blank lines are passed over."""
+    index, place = entry.index, entry.file
+    for number, start, end, raw, problem in read_raw(file, start=entry.start, number=entry.line, note=entry.note):
+        value: Any = None
+        if problem is None:
+            if not raw or raw.isspace():
+                continue
+            value, problem = parse_line(raw, number)
+        text = raw.decode(errors="replace") if problem is not None else ""
+        yield Row(index, number, value, problem, start, end, text, place)
         index += 1
 
 
-def parse(entry: Line) -> tuple[Any, Problem | None]:
-    """The value of one line, or what keeps it from being JSON."""
+def parse_line(raw: bytes, number: int) -> tuple[Any, Problem | None]:
+    """The value of one line without its line break, or None and what is wrong with it.
+
+    Args:
+        raw: the line as it stands in the file. A byte order mark is allowed on line 1.
+        number: the line's number in the file, from 1.
+
+    Returns:
+        The value: integers of any length exact, NaN and lone surrogates as the file has them. A key that stands twice, a
+        value nested deeper than 64 levels, broken JSON, broken UTF-8 and NUL bytes are problems of the severity `error`.
+    """
     try:
-        return json.loads(entry.text or ""), None
-    except json.JSONDecodeError as error:
-        return None, Problem(
-            "DATA_LINE_NOT_JSON",
-            f"Not JSON at column {error.colno:,}: {error.msg}.",
-            "Mend or remove the line.",
-            line=entry.number,
-        )
-    except RecursionError:
-        return None, too_deep(entry.number)
-    except ValueError:
-        return None, Problem(
-            "DATA_NUMBER_TOO_LONG", "A number has thousands of digits.", "Write it as text.", line=entry.number
-        )
+        value = _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _patiently(raw, number)
+    # Most rows hold text and lists of turns of text, and nothing else. Anything else raises here and is walked through.
+    try:
+        strings, texts = len(value), []
+        for part in value.values():
+            if type(part) is list:
+                for turn in part:
+                    strings += len(turn)
+                    texts += turn.values()
+            else:
+                texts.append(part)
+        inside = "".join(texts)
+    except (TypeError, AttributeError):
+        return (value, None) if whole(value, raw.count(b'"'), b"\\u0022" in raw) else _patiently(raw, number)
+    over = raw.count(b'"') - 2 * (strings + len(texts))
+    if over and (over != inside.count('"') or b"\\u0022" in raw):
+        return _patiently(raw, number)
+    return value, None
 
 
-def too_deep(line: int | None) -> Problem:
-    """The problem of a value nested more deeply than can be read."""
-    return Problem("DATA_TOO_DEEP", "The value is nested too deeply.", "Flatten or remove the row.", line=line)
+def _patiently(raw: bytes, number: int) -> tuple[Any, Problem | None]:
+    """The same by slower means, for the lines that need words."""
+    if number == 1:
+        raw = raw.removeprefix(BOM)
+    text, problem = decode(raw, number)
+    if text is None:
+        return None, problem
+    if "\0" in text:
+        return None, nul_bytes(text, number)
+    return parse_words(text, number)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backprop_tui.data.readers import files, json_file
+from backprop_tui.data.readers import files, json_window
 from backprop_tui.data.sources import EXTENSIONS, Row, check_source, read_rows
 from backprop_tui.protocol.errors import DataError
 
@@ -55,7 +55,7 @@ def test_json_lines_can_be_entered_at_any_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize("indent", [None, 2])
 def test_json_array_is_read_in_pieces(indent: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "x.json", "\ufeff" + json.dumps(ROWS, indent=indent, ensure_ascii=False))
-    monkeypatch.setattr(json_file, "_CHUNK", 7)
+    monkeypatch.setattr(json_window, "_CHUNK", 7)
     rows = list(read_rows(path))
     assert [row.value for row in rows] == ROWS
     text = path.read_text("utf-8-sig").split("\n")
@@ -65,7 +65,7 @@ def test_json_array_is_read_in_pieces(indent: int | None, tmp_path: Path, monkey
 
 
 def test_numbers_are_not_torn_between_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_file, "_CHUNK", 1)
+    monkeypatch.setattr(json_window, "_CHUNK", 1)
     assert values(write(tmp_path / "x.json", "[1234, 5.25, -3]")) == [1234, 5.25, -3]
 
 
@@ -223,5 +223,5 @@ def test_parquet(tmp_path: Path) -> None:
 
 
 def test_every_reader_is_registered_once() -> None:
-    assert len(set(EXTENSIONS)) == len(EXTENSIONS) == 8
+    assert len(set(EXTENSIONS)) == len(EXTENSIONS) == 11
     assert Row(0, 1).problem is None
