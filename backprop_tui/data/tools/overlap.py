@@ -30,10 +30,11 @@ BOILERPLATE = 10
 MOST_EXAMPLES = 20
 _BASE = 0x9E3779B97F4A7C15
 _PIECE = 1 << 18
-# UTF-8 bytes of letters beyond ASCII stay as they are; everything else that is no letter or digit parts words.
-_WORDS_ONLY = bytes(byte if byte >= 0x80 or chr(byte).isalnum() else 0x20 for byte in range(256))
-# UTF-8 bytes that start no kana and no ideograph, the scripts written without spaces between words.
-_SPACED = bytes(range(0xE3))
+_ASCII = bytes(range(0x80))
+# Letters in lower case and digits stay, and so do the bytes of characters beyond ASCII; everything else parts words.
+_WORDS_ONLY = bytes(byte if byte >= 0x80 or chr(byte).isalnum() else 0x20 for byte in bytes(range(256)).lower())
+# Kana and ideographs are written without spaces between words.
+_FIRST_UNSPACED = "\u3040"
 
 
 @dataclass(slots=True)
@@ -100,7 +101,7 @@ class HeldOut:
         self._wholes = wholes
         self._passages = passages
         # A table of one byte per slot answers nearly all look-ups in one step; only its hits are looked up for sure.
-        bits = min(25, max(10, (16 * len(passages)).bit_length()))
+        bits = min(25, max(10, (32 * len(passages)).bit_length()))
         self._shift = np.uint64(64 - bits)
         self._table = np.zeros(1 << bits, np.bool_)
         self._table[passages >> self._shift] = True
@@ -185,9 +186,15 @@ def _words_of(row: Normalised) -> tuple[bytes, bytes]:
 
 
 def _words(text: str) -> bytes:
-    written = text.lower().encode("utf-8", "surrogatepass")
-    if len(written) > len(text) and written.translate(None, _SPACED):
-        written = _parted(text.lower()).encode("utf-8", "surrogatepass")
+    written = text.encode("utf-8", "surrogatepass")
+    if len(written) > len(text):
+        # Judged on the few characters beyond ASCII, because changing the case of a whole text costs more than all the rest.
+        beyond = written.translate(None, _ASCII).decode("utf-8", "surrogatepass")
+        if beyond != (lower := beyond.lower()):
+            text, beyond = text.lower(), lower
+            written = text.encode("utf-8", "surrogatepass")
+        if max(beyond) >= _FIRST_UNSPACED:
+            written = _parted(text).encode("utf-8", "surrogatepass")
     return b" ".join(written.translate(_WORDS_ONLY).split())
 
 
@@ -208,25 +215,26 @@ def _passages(words: bytes) -> Iterable[np.ndarray[Any, Any]]:
     """Hashes of all runs of 13 words, uint64, in pieces that bound what is in memory at a time."""
     import numpy as np
 
+    words += b" "
     start = 0
     while True:
         piece = np.frombuffer(words, np.uint8, min(_PIECE, len(words) - start), start)
-        last = start + len(piece) == len(words)
         ends = np.flatnonzero(piece == 0x20)
-        if last:
-            ends = np.append(ends, len(piece))
         count = len(ends) - WORDS + 1
         if count > 0:
-            starts = ends[: count - 1 + (not last)] + 1
-            first = np.append(0, starts)[:count]
+            first = np.empty(count, np.intp)
+            first[0] = 0
+            np.add(ends[: count - 1], 1, out=first[1:])
             powers, inverse = _powers(len(piece))
-            sums = np.cumsum(piece * powers[: len(piece)])
+            sums = (piece * powers[: len(piece)]).cumsum()
+            before = sums[first - 1]
+            before[0] = 0
             # What comes before a run is taken off and its powers are brought down to the first, so that equal runs agree.
-            before = np.append(np.uint64(0), sums[first[1:] - 1])
             yield (sums[ends[WORDS - 1 :] - 1] - before) * inverse[first]
-        if last or count <= 0:
+        if start + len(piece) == len(words):
             return
-        start += int(ends[count - 1]) + 1
+        # On to the first run that did not fit; past a word too long for any piece.
+        start += int(ends[max(0, count - 1)]) + 1 if len(ends) else words.index(b" ", start + len(piece)) + 1 - start
 
 
 def _powers(length: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
