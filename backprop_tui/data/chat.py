@@ -6,16 +6,23 @@ What `encode` returns is what the worker trains on and what the preview shows: t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from backprop_tui.data import limits
 from backprop_tui.data.control import ControlTokens, Span, TokenTable
-from backprop_tui.data.encoded import EncodedRow, Rendered, pieces_of
-from backprop_tui.data.formats.conversation import Conversation, Message, Normalised, PlainText
+from backprop_tui.data.encoded import EncodedRow, Measure, Rendered, pieces_of
+from backprop_tui.data.formats.conversation import (
+    Conversation,
+    Message,
+    Normalised,
+    PlainText,
+    Preference,
+    PromptOnly,
+)
+from backprop_tui.data.plans import Plan, Planner, TrainOn
 from backprop_tui.data.rows import RowRejected
-from backprop_tui.data.spans import answer_spans
 from backprop_tui.data.template import ChatTemplate, find_special_tokens, find_template, read_config
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text
@@ -23,18 +30,8 @@ from backprop_tui.protocol.text import safe_text
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-TrainOn = Literal["answers", "everything"]
+
 _PROBE = (Message("user", "What is it?"), Message("assistant", "It is this."))
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A row ready for the tokenizer. `spans` are the learnt characters, `quoted` the control tokens that must not act."""
-
-    text: str
-    spans: tuple[Span, ...]
-    quoted: tuple[Span, ...] = ()
-    plain: bool = False
 
 
 class ChatTokenizer:
@@ -53,6 +50,7 @@ class ChatTokenizer:
         self._template = ChatTemplate(template, special_tokens) if template is not None else None
         self.special_tokens = special_tokens
         self.control = ControlTokens(tokenizer, template or "")
+        self._planner = Planner(self._template, self.control)
 
     @classmethod
     def load(cls, model_dir: Path) -> ChatTokenizer:
@@ -152,13 +150,7 @@ class ChatTokenizer:
         Raises:
             DataError: MODEL_NO_CHAT_TEMPLATE, or the template refuses the roles.
         """
-        if self._template is None:
-            raise DataError(
-                "MODEL_NO_CHAT_TEMPLATE",
-                "The model has no chat template.",
-                "Choose an instruction-tuned model, or plain text data.",
-            )
-        return self._template.render(messages, add_generation_prompt=add_generation_prompt)
+        return self._planner.render(messages, add_generation_prompt=add_generation_prompt)
 
     def encode(
         self, row: Normalised, *, max_length: int | None, train_on: TrainOn = "answers", index: int = -1
@@ -174,33 +166,82 @@ class ChatTokenizer:
         Raises:
             DataError: no template, the template refuses the row, or an answer's place can't be told.
         """
-        plan = self._plan(row, train_on)
+        plan = self._planner.plan(row, train_on)
         return self._usable(self._tokens(plan), plan, max_length, index)
 
     def encode_many(
         self, rows: Iterable[tuple[int, Normalised]], *, max_length: int | None, train_on: TrainOn
     ) -> list[EncodedRow | DataError]:
         """Tokenise (index, row) pairs together, on several cores; a row that can't be used gives its error."""
-        results: dict[int, EncodedRow | DataError] = {}
-        planned: list[tuple[int, int, _Plan]] = []
-        for place, (index, row) in enumerate(rows):
+        results: list[EncodedRow | DataError] = []
+        rows = list(rows)
+        plans = self._plans([row for _, row in rows], train_on)
+        for (index, _), (plan, tokens) in zip(rows, self._tokens_of(plans), strict=True):
             try:
-                plan = self._plan(row, train_on)
-                if plan.quoted:
-                    results[place] = self._usable(self._tokens(plan), plan, max_length, index)
-                else:
-                    planned.append((place, index, plan))
+                results.append(plan if isinstance(plan, DataError) else self._usable(tokens, plan, max_length, index))
+            except DataError as error:
+                results.append(error)
+        return results
+
+    def measure_many(
+        self, rows: Sequence[Normalised], *, max_length: int | None, train_on: TrainOn
+    ) -> list[Measure | DataError]:
+        """Count the tokens of rows of any kind without keeping them; a row that can't be used gives its error.
+
+        A pair counts as its longer half, and what is learnt of both; a bare prompt teaches nothing by itself.
+        """
+        parts = [(place, part, given) for place, row in enumerate(rows) for part, given in _parts_of(row)]
+        results: list[Measure | DataError | None] = [None] * len(rows)
+        plans = self._plans([part for _, part, _ in parts], train_on, [given for _, _, given in parts])
+        for (place, _, given), (plan, tokens) in zip(parts, self._tokens_of(plans), strict=True):
+            before = results[place]
+            if isinstance(before, DataError):
+                continue
+            try:
+                if isinstance(plan, DataError):
+                    raise plan
+                measure = self._measure(tokens, plan, max_length)
+                if not measure.trained and given >= 0:
+                    raise RowRejected(*answer_cut(measure.tokens, measure.cut))
+                results[place] = measure if before is None else before.beside(measure)
             except DataError as error:
                 results[place] = error
-        for plain in (False, True):
-            group = [entry for entry in planned if entry[2].plain is plain]
-            encodings = self._tokenizer.encode_batch([plan.text for _, _, plan in group], add_special_tokens=plain)
-            for (place, index, plan), encoding in zip(group, encodings, strict=True):
+        return [result for result in results if result is not None]
+
+    def _plans(
+        self, rows: Sequence[Conversation | PlainText | Normalised], train_on: TrainOn, given: Sequence[int] = ()
+    ) -> list[Plan | DataError]:
+        plans: list[Plan | DataError] = []
+        with limits.batch_time():
+            for place, row in enumerate(rows):
                 try:
-                    results[place] = self._usable(encoding, plan, max_length, index)
+                    plans.append(self._planner.plan(row, train_on, given[place] if given else 0))
                 except DataError as error:
-                    results[place] = error
-        return [results[place] for place in range(len(results))]
+                    if error.code in limits.CODES:
+                        raise
+                    plans.append(error)
+        return plans
+
+    def _tokens_of(self, plans: Sequence[Plan | DataError]) -> list[tuple[Plan | DataError, Encoding | TokenTable]]:
+        """Each plan with its tokens; what the tokenizer can do in one call it does in one."""
+        found: list[tuple[Plan | DataError, Any]] = [(plan, None) for plan in plans]
+        plan: Plan | DataError
+        for plain in (False, True):
+            group = [
+                (place, plan)
+                for place, plan in enumerate(plans)
+                if isinstance(plan, Plan) and plan.plain is plain and not plan.quoted
+            ]
+            encodings = self._tokenizer.encode_batch([plan.text for _, plan in group], add_special_tokens=plain)
+            for (place, plan), encoding in zip(group, encodings, strict=True):
+                found[place] = plan, encoding
+        for place, plan in enumerate(plans):
+            if isinstance(plan, Plan) and plan.quoted:
+                try:
+                    found[place] = plan, self._tokens(plan)
+                except DataError as error:
+                    found[place] = error, None
+        return found
 
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of the turns and the generation prompt, for generating the next answer.
@@ -210,7 +251,7 @@ class ChatTokenizer:
         """
         text = self.render(messages, add_generation_prompt=True)
         quoted = self.control.quoted(messages, lambda marked: self.render(marked, add_generation_prompt=True), text)
-        return list(_table(self._tokens(_Plan(text, (), tuple(quoted)))).ids)
+        return list(_table(self._tokens(Plan(text, (), tuple(quoted)))).ids)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids."""
@@ -219,12 +260,14 @@ class ChatTokenizer:
     def explain(self, row: Normalised, *, max_length: int | None, train_on: TrainOn = "answers") -> Rendered:
         """Like `encode`, with the text cut into learnt, masked and left-out pieces.
 
-        A row whose answer is cut away is shown as well; its `encoded.trained_tokens` is 0.
+        A row whose answer is cut away is shown as well; its `encoded.trained_tokens` is 0. Of a pair the better half is
+        shown, of a bare prompt the prompt with what asks for its answer.
 
         Raises:
             DataError: as `encode`, but for the cut answer.
         """
-        plan = self._plan(row, train_on)
+        part, given = _parts_of(row)[0]
+        plan = self._planner.plan(part, train_on, given)
         table = _table(self._tokens(plan))
         encoded = self._cut(table, plan, max_length, -1)
         ends: list[int] = []
@@ -240,30 +283,29 @@ class ChatTokenizer:
             ends[-1] = len(text)
         return Rendered(encoded, pieces_of(text, ends, encoded.trained))
 
-    def _plan(self, row: Normalised, train_on: TrainOn) -> _Plan:
-        if isinstance(row, PlainText):
-            return _Plan(row.text, ((0, len(row.text)),), plain=True)
-        text = self.render(row.messages)
-        quoted = self.control.quoted(row.messages, self.render, text)
-        if train_on == "everything":
-            return _Plan(text, ((0, len(text)),), tuple(quoted))
-        spans = answer_spans(
-            lambda turns, prompt: self.render(turns, add_generation_prompt=prompt), row.messages, text, self.control
-        )
-        return _Plan(text, tuple(spans), tuple(quoted))
-
-    def _tokens(self, plan: _Plan) -> Encoding | TokenTable:
+    def _tokens(self, plan: Plan) -> Encoding | TokenTable:
         if plan.quoted:
             return self.control.encode(plan.text, plan.quoted)
         return self._tokenizer.encode(plan.text, add_special_tokens=plan.plain)
 
-    def _usable(self, tokens: Encoding | TokenTable, plan: _Plan, max_length: int | None, index: int) -> EncodedRow:
+    def _usable(self, tokens: Encoding | TokenTable, plan: Plan, max_length: int | None, index: int) -> EncodedRow:
         encoded = self._cut(tokens, plan, max_length, index)
         if not encoded.trained_tokens:
-            raise RowRejected(*answer_cut(encoded))
+            raise RowRejected(*answer_cut(len(encoded), encoded.cut))
         return encoded
 
-    def _cut(self, tokens: Encoding | TokenTable, plan: _Plan, max_length: int | None, index: int) -> EncodedRow:
+    def _measure(self, tokens: Encoding | TokenTable, plan: Plan, max_length: int | None) -> Measure:
+        total = len(tokens.ids)
+        if plan.plain and self.eos_id is not None and (not total or tokens.ids[-1] != self.eos_id):
+            total += 1
+        keep = total if max_length is None else min(total, max_length)
+        trained = keep if plan.plain else 0
+        for span in () if plan.plain else plan.spans:
+            first, after = _token_range(tokens, span, len(plan.text))
+            trained += max(0, min(after, keep) - first)
+        return Measure(keep, trained, total - keep, bool(plan.quoted))
+
+    def _cut(self, tokens: Encoding | TokenTable, plan: Plan, max_length: int | None, index: int) -> EncodedRow:
         ids: list[int] = list(tokens.ids)
         if plan.plain:
             if self.eos_id is not None and (not ids or ids[-1] != self.eos_id):
@@ -277,6 +319,17 @@ class ChatTokenizer:
         cut = max(0, len(ids) - max_length) if max_length is not None else 0
         keep = len(ids) - cut
         return EncodedRow(ids[:keep], trained[:keep], cut, plan.spans, index)
+
+
+def _parts_of(row: Normalised) -> list[tuple[Conversation | PlainText, int]]:
+    """A row as what a template can render, each with how many answers belong to the prompt (see `Planner.plan`)."""
+    if isinstance(row, Conversation | PlainText):
+        return [(row, 0)]
+    if isinstance(row, PromptOnly):
+        return [(Conversation(row.prompt, row.tools), -1)]
+    given = sum(message.role == "assistant" for message in row.prompt)
+    halves = (row.chosen, row.rejected) if isinstance(row, Preference) else (row.completion,)
+    return [(Conversation(row.prompt + half, row.tools), given) for half in halves]
 
 
 def _token_range(tokens: Any, span: Span, length: int) -> Span:
@@ -296,13 +349,12 @@ def _token_range(tokens: Any, span: Span, length: int) -> Span:
     return (inside[0], inside[-1] + 1) if inside else (0, 0)
 
 
-def answer_cut(encoded: EncodedRow) -> tuple[str, str, str, str]:
+def answer_cut(kept: int, cut: int) -> tuple[str, str, str, str]:
     """Code, reason, cause and next step for a row with nothing left to learn."""
-    total = len(encoded) + encoded.cut
     return (
         "DATA_ANSWER_CUT",
         "answer cut away",
-        f"The row has {total:,} tokens and its answer begins after the first {len(encoded):,}.",
+        f"The row has {kept + cut:,} tokens and its answer begins after the first {kept:,}.",
         "Raise max_length or shorten the prompt.",
     )
 

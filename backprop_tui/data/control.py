@@ -60,6 +60,7 @@ class ControlTokens:
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._ending = re.compile(f"(?:{self._pattern.pattern})$")
         self._next = re.compile(rf"\s*(?:{self._pattern.pattern})")
+        self._beginnings = sorted({token[:2] for token in self._tokens})
         # A normaliser such as NFKC turns full-width brackets into plain ones before `normalized` tokens are looked for.
         self._disguises = tokenizer.normalizer is not None and any(t.normalized for _, t in self._tokens.values())
 
@@ -74,7 +75,17 @@ class ControlTokens:
 
     def occur_in(self, text: str) -> bool:
         """Whether the text quotes a control token."""
-        return self._pattern.search(text) is not None
+        # Looking for two characters is many times quicker than matching, and nearly all text has no such two.
+        return any(two in text for two in self._beginnings) and self._pattern.search(text) is not None
+
+    def places_in(self, text: str) -> list[Span]:
+        """Where the text quotes control tokens."""
+        return [hit.span() for hit in self._pattern.finditer(text)] if self.occur_in(text) else []
+
+    @property
+    def sees_disguises(self) -> bool:
+        """Whether a control token may be written in other characters than its own."""
+        return self._disguises
 
     def quoted(
         self, messages: Sequence[Message], render: Callable[[Sequence[Message]], str], rendering: str

@@ -11,6 +11,26 @@ from backprop_tui.data.control import Span
 PieceKind = Literal["trained", "masked", "cut"]
 
 
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The size of one row: tokens after cutting, how many of them are learnt, how many were cut, and whether its text
+    quotes control tokens."""
+
+    tokens: int
+    trained: int
+    cut: int
+    quoted: bool
+
+    def beside(self, other: Measure) -> Measure:
+        """The measure of two halves of a pair."""
+        return Measure(
+            max(self.tokens, other.tokens),
+            self.trained + other.trained,
+            self.cut + other.cut,
+            self.quoted or other.quoted,
+        )
+
+
 class EncodedRow:
     """Token ids of one row and which of them are learnt: 5 bytes per token.
 
@@ -32,6 +52,20 @@ class EncodedRow:
         self.cut = cut
         self.text_spans = text_spans
         self.index = index
+
+    @classmethod
+    def from_parts(
+        cls, ids: bytes, trained: bytes, cut: int, text_spans: tuple[Span, ...], index: int = -1
+    ) -> EncodedRow:
+        """A row from what `parts` gave."""
+        row = cls([], [], cut, text_spans, index)
+        row._ids.frombytes(ids)
+        row._trained = trained
+        return row
+
+    def parts(self) -> tuple[bytes, bytes]:
+        """Ids as 32-bit numbers of this machine, and one byte a token that says whether it is learnt."""
+        return self._ids.tobytes(), self._trained
 
     def __len__(self) -> int:
         return len(self._ids)

@@ -1,186 +1,117 @@
-"""Look through a whole data file and say what is in it, what is wrong and where, and what a model would learn from it."""
+"""Look through a whole dataset and say what is in it, what is wrong and where, and what a model would learn from it.
+
+Large JSON Lines files are cut into pieces that child processes look at side by side; everything else is read here.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal, Protocol
 
-from backprop_tui.data.encoded import EncodedRow
-from backprop_tui.data.formats import Conversation, Normalised, read_row
-from backprop_tui.data.rows import Problem, Row, RowRejected
-from backprop_tui.data.sources import check_source, read_rows
-from backprop_tui.data.statistics import LengthStats, length_stats
+import msgspec
+
+from backprop_tui.data.children import wire
+from backprop_tui.data.children.crew import MOST, Crew, cores
+from backprop_tui.data.children.remote import RemoteTokenizer
+from backprop_tui.data.encoded import Measure
+from backprop_tui.data.findings import FileFinding, Inspection
+from backprop_tui.data.formats import Normalised, Purpose
+from backprop_tui.data.look import Look, Measurer, look_at_lines
+from backprop_tui.data.packing import forecast
+from backprop_tui.data.part import How, Part
+from backprop_tui.data.places import DataSet, check_set
+from backprop_tui.data.purposes import OTHER
+from backprop_tui.data.rows import Problem, Row
+from backprop_tui.data.readers import jsonl
+from backprop_tui.data.readers.files import open_file
+from backprop_tui.data.sources import read_rows
+from backprop_tui.data.statistics import length_stats, repeated
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text
 
-if TYPE_CHECKING:
-    from backprop_tui.data.chat import ChatTokenizer, TrainOn
+#: Bytes of a piece: small enough to show progress several times a second, large enough to keep a child busy.
+_PIECE, _PIECE_WITH_TOKENS = 4 << 20, 1 << 20
+#: Bytes of a set from which children pay for their start when there is nothing to tokenise.
+_LARGE = 24 << 20
+#: Rows taken at once from files that are read here.
+_BATCH = 512
 
-Verdict = Literal["ok", "warn", "bad"]
-
-#: Problems listed one by one; beyond that they are only counted.
-MOST_PROBLEMS = 200
-_BATCH = 256
-_DAMAGED = "damaged"
-_REFUSED = "refused by the chat template"
+OnProgress = Callable[[int, int], None]
+Cancelled = Callable[[], bool]
 
 
-@dataclass(slots=True)
-class Inspection:
-    """What a look through one file found. `rows` is always `kept` plus the sum of `dropped`.
-
-    Args:
-        path: the file. size: its bytes.
-        rows: rows read, broken ones included. kept: rows that would be trained on.
-        dropped: rows left out, by reason.
-        formats: kept rows by format.
-        problems: the first ones, in file order. problem_counts: all of them, by code.
-        duplicates: kept rows whose content occurred before.
-        quoted: rows whose text quotes control tokens, which are then read as ordinary text.
-        tokens: lengths in tokens before cutting; None without a tokenizer. characters: lengths in characters.
-        trained_share: share of the kept tokens that is learnt; None without a tokenizer.
-        cut_rows: rows longer than `max_length`. cut_tokens: what they lose.
-        complete: False when it was cancelled on the way.
-        seconds: time it took.
-    """
-
-    path: Path
-    size: int
-    max_length: int | None
-    rows: int = 0
-    kept: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    formats: Counter[str] = field(default_factory=Counter)
-    problems: list[Problem] = field(default_factory=list)
-    problem_counts: Counter[str] = field(default_factory=Counter)
-    duplicates: int = 0
-    quoted: int = 0
-    tokens: LengthStats | None = None
-    characters: LengthStats | None = None
-    trained_share: float | None = None
-    cut_rows: int = 0
-    cut_tokens: int = 0
-    complete: bool = True
-    errors: int = 0
-    seconds: float = 0.0
+class Tokenises(Protocol):
+    """What counts tokens: a `RemoteTokenizer`, or a `ChatTokenizer` in a process of one's own."""
 
     @property
-    def verdict(self) -> Verdict:
-        """`bad` is refused by a launch, `warn` deserves a look."""
-        if self.errors or not self.kept:
-            return "bad"
-        return "warn" if self.problem_counts or self.duplicates or self.cut_rows else "ok"
+    def closes_answers(self) -> bool:
+        """Whether the template ends an answer with a control token."""
 
-    @property
-    def headline(self) -> str:
-        """The verdict in a few words."""
-        if self.errors:
-            first = next((problem for problem in self.problems if problem.severity == "error"), None)
-            where = f" ({first.where})" if first and first.where else ""
-            return f"{self.errors:,} damaged {'row' if self.errors == 1 else 'rows'}{where}"
-        if not self.kept:
-            return self.dropped.most_common(1)[0][0] if self.dropped else "no rows"
-        if (lost := sum(self.dropped.values())) > 0:
-            return f"{lost:,} of {self.rows:,} rows left out"
-        if self.cut_rows:
-            return f"{self.cut_rows:,} rows cut"
-        if self.duplicates:
-            return f"{self.duplicates:,} duplicates"
-        return "ok" if self.verdict == "ok" else "worth a look"
-
-    def add(self, problem: Problem) -> None:
-        """Count a problem, and list it while there is room."""
-        self.problem_counts[problem.code] += 1
-        self.errors += problem.severity == "error"
-        if len(self.problems) < MOST_PROBLEMS:
-            self.problems.append(problem)
-
-    def drop(self, reason: str, problem: Problem) -> None:
-        """Leave one row out, by name."""
-        self.dropped[reason] += 1
-        self.add(problem)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready words; the path is made harmless for display."""
-        return {
-            "file": safe_text(self.path),
-            "bytes": self.size,
-            "verdict": self.verdict,
-            "headline": self.headline,
-            "complete": self.complete,
-            "rows": self.rows,
-            "kept": self.kept,
-            "dropped": dict(self.dropped.most_common()),
-            "formats": dict(self.formats.most_common()),
-            "duplicates": self.duplicates,
-            "quoted": self.quoted,
-            "max_length": self.max_length,
-            "tokens": self.tokens.to_dict() if self.tokens else None,
-            "characters": self.characters.to_dict() if self.characters else None,
-            "trained_share": self.trained_share,
-            "cut_rows": self.cut_rows,
-            "cut_tokens": self.cut_tokens,
-            "problem_counts": dict(self.problem_counts.most_common()),
-            "problems": [problem.to_dict() for problem in self.problems],
-            "seconds": round(self.seconds, 3),
-        }
+    def measure_many(
+        self, rows: Sequence[Normalised], *, max_length: int | None, train_on: Literal["answers", "everything"]
+    ) -> list[Measure | DataError]:
+        """Count the tokens of rows."""
 
 
-def inspect_file(
-    path: Path,
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A stretch of one file. `end` None means that the file can't be cut and is read here as a whole."""
+
+    file: int
+    start: int
+    end: int | None
+
+
+def inspect_data(
+    data: DataSet,
     *,
-    tokenizer: ChatTokenizer | None = None,
-    max_length: int | None = None,
-    train_on: TrainOn = "answers",
-    format: str = "auto",
-    on_progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    tokenizer: Tokenises | None = None,
+    how: How | None = None,
+    purpose: Purpose | None = None,
+    refuses_damage: bool = True,
+    batch_size: int = 4,
+    on_progress: OnProgress | None = None,
+    cancelled: Cancelled | None = None,
 ) -> Inspection:
-    """Read every row once, in memory that does not grow with the text.
+    """Read every row once, in memory that grows by about 30 bytes a row and not with the text.
 
     Args:
-        path: the data file.
+        data: the resolved dataset.
         tokenizer: the model's, to count tokens and check masks; None leaves tokens unknown.
-        max_length: longest row in tokens; None cuts nothing.
-        train_on: what the loss looks at.
-        format: a format's name, or `auto` to look at each row.
-        on_progress: told (bytes read, bytes in all) every few hundred rows.
-        cancelled: asked as often; True ends the look, and the result says it is not complete.
+        how: the way rows are read; None looks at each row and cuts nothing.
+        purpose: what the rows are wanted for; None takes what most of them are for.
+        refuses_damage: whether damaged rows make the set unusable.
+        batch_size: rows of a micro-batch, for the forecast of packing.
+        on_progress: told (bytes read, bytes in all).
+        cancelled: asked several times a second; True ends the look, and the result says it is not complete.
 
     Raises:
-        DataError: the file can't be read at all, or stops being readable.
+        DataError: a file can't be read at all or stops being readable, or the chat template hangs.
     """
     began = time.monotonic()
-    size = check_source(path)
-    found = Inspection(path, size, max_length)
-    look = _Look(found, tokenizer, max_length, train_on)
-    for row in read_rows(path):
-        if row.index % _BATCH == 0:
-            if cancelled and cancelled():
-                found.complete = False
-                break
+    how = how or How()
+    found = Inspection(data.words, check_set(data), how.max_length, refuses_damage)
+    found.files = [FileFinding(safe_text(path.name), path.stat().st_size) for path in data.files]
+    merge = _Merge(found, data)
+    with ExitStack() as stack:
+        crew = _crew(found.size, tokenizer, stack)
+        for piece, part, done in _parts(data, how, tokenizer, crew, cancelled):
+            merge.add(piece.file, part)
             if on_progress:
-                on_progress(row.end, size)
-        found.rows += 1
-        if row.problem is not None:
-            found.drop(_DAMAGED, replace(row.problem, row=row.index + 1))
-            continue
-        try:
-            name, normalised = read_row(row.value, format)
-        except RowRejected as error:
-            found.drop(error.reason, _warning(error, row.line, row.index))
-            continue
-        look.take(row, name, normalised)
-    look.finish()
+                on_progress(min(found.size, done), found.size)
+    if cancelled and cancelled():
+        found.complete = False
+    merge.finish(purpose, tokenizer is not None, batch_size)
     if not found.rows and found.complete:
-        raise DataError("DATA_FILE_EMPTY", f"{safe_text(path.name)} has no rows.", "Choose a file with rows in it.")
-    if tokenizer is not None and look.conversations and not tokenizer.closes_answers:
+        raise DataError("DATA_FILE_EMPTY", f"{safe_text(data.words)} has no rows.", "Choose a file with rows in it.")
+    if tokenizer is not None and merge.chats and not tokenizer.closes_answers:
         found.add(
             Problem(
                 "CHAT_TEMPLATE_NO_STOP",
@@ -190,95 +121,169 @@ def inspect_file(
             )
         )
     if on_progress and found.complete:
-        on_progress(size, size)
+        on_progress(found.size, found.size)
     found.seconds = time.monotonic() - began
     return found
 
 
-class _Look:
-    """Gathers statistics over the rows that can be used."""
+def _crew(size: int, tokenizer: Tokenises | None, stack: ExitStack) -> Crew | None:
+    """Children to share the work: the tokenizer's own, or some for the occasion where there is enough to do."""
+    if isinstance(tokenizer, RemoteTokenizer):
+        return tokenizer.crew
+    if tokenizer is not None or size < _LARGE or cores() == 1:
+        return None
+    return stack.enter_context(Crew(min(MOST, cores(), -(-size // _PIECE))))
 
-    def __init__(
-        self, found: Inspection, tokenizer: ChatTokenizer | None, max_length: int | None, train_on: TrainOn
-    ) -> None:
-        self._found = found
-        self._tokenizer = tokenizer
-        self._max_length = max_length
-        self._train_on: TrainOn = train_on
-        self._waiting: list[tuple[Row, str, Normalised]] = []
-        self._seen: set[bytes] = set()
-        self._characters = array("Q")
-        self._tokens = array("I")
-        self._trained = 0
-        self.conversations = False
 
-    def take(self, row: Row, format: str, normalised: Normalised) -> None:
-        """One row in a known format."""
-        if self._tokenizer is None:
-            self._keep(format, normalised)
-            return
-        self._waiting.append((replace(row, value=None), format, normalised))
-        if len(self._waiting) == _BATCH:
-            self._tokenise(self._tokenizer)
-
-    def finish(self) -> None:
-        """The last rows, and the statistics."""
-        if self._tokenizer is not None:
-            self._tokenise(self._tokenizer)
-            kept_tokens = sum(self._tokens) - self._found.cut_tokens
-            self._found.tokens = length_stats(self._tokens)
-            self._found.trained_share = self._trained / kept_tokens if kept_tokens else None
-        self._found.characters = length_stats(self._characters)
-
-    def _tokenise(self, tokenizer: ChatTokenizer) -> None:
-        batch, self._waiting = self._waiting, []
-        results = tokenizer.encode_many(
-            ((row.index, normalised) for row, _, normalised in batch),
-            max_length=self._max_length,
-            train_on=self._train_on,
-        )
-        for (row, name, normalised), result in zip(batch, results, strict=True):
-            if not isinstance(result, EncodedRow):
-                reason = result.reason if isinstance(result, RowRejected) else _REFUSED
-                self._found.drop(reason, _warning(result, row.line, row.index))
-                continue
-            self._keep(name, normalised)
-            self._tokens.append(len(result) + result.cut)
-            self._trained += result.trained_tokens
-            self._found.cut_rows += result.cut > 0
-            self._found.cut_tokens += result.cut
-            if isinstance(normalised, Conversation) and any(
-                tokenizer.control.occur_in(message.content) for message in normalised.messages
-            ):
-                self._found.quoted += 1
-                self._found.add(
-                    Problem(
-                        "DATA_CONTROL_TOKENS",
-                        "The row quotes control tokens; they are read as ordinary text.",
-                        "Nothing to do, unless they got there by mistake.",
-                        row.line,
-                        row.index + 1,
-                        "warn",
-                    )
-                )
-
-    def _keep(self, format: str, normalised: Normalised) -> None:
-        self._found.kept += 1
-        self._found.formats[format] += 1
-        if isinstance(normalised, Conversation):
-            self.conversations = True
-            parts = [part for message in normalised.messages for part in (message.role, message.content)]
-            length = sum(len(message.content) for message in normalised.messages)
+def _parts(
+    data: DataSet, how: How, tokenizer: Tokenises | None, crew: Crew | None, cancelled: Cancelled | None
+) -> Iterator[tuple[_Piece, Part, int]]:
+    """The findings piece by piece, in order, with the bytes read so far."""
+    measure = _measurer(tokenizer, how)
+    done = 0
+    files = [(path, source.field) for source in data.sources for path in source.files]
+    for number, (path, field) in enumerate(files):
+        size = path.stat().st_size
+        if not _cuts_anywhere(path):
+            for part, end in _parts_read_here(path, field, how, measure, cancelled):
+                yield _Piece(number, 0, None), part, done + min(end, size)
         else:
-            parts, length = [normalised.text], len(normalised.text)
-        self._characters.append(length)
-        # Lengths first, so that no two different rows are written the same way.
-        written = "\x00".join([*(str(len(part)) for part in parts), *parts])
-        digest = hashlib.blake2b(written.encode(), digest_size=16).digest()
-        if digest in self._seen:
-            self._found.duplicates += 1
-        self._seen.add(digest)
+            length = _PIECE if tokenizer is None else _PIECE_WITH_TOKENS
+            pieces = [_Piece(number, at, min(size, at + length)) for at in range(0, size, length)]
+            for piece, part in _parts_cut(path, pieces, how, tokenizer, crew, cancelled):
+                yield piece, part, done + (piece.end or 0)
+        if cancelled and cancelled():
+            return
+        done += size
 
 
-def _warning(error: DataError, line: int | None, index: int) -> Problem:
-    return Problem(error.code, error.cause, error.next_step, line, index + 1, "warn")
+def _cuts_anywhere(path: Path) -> bool:
+    """Whether lines of the file can be looked at from any byte on: plain JSON Lines with ordinary line breaks."""
+    if path.suffix.lower() not in jsonl.EXTENSIONS:
+        return False
+    with open_file(path) as file:
+        head = file.read(1 << 16)
+    return b"\n" in head or b"\r" not in head
+
+
+def _parts_cut(
+    path: Path,
+    pieces: list[_Piece],
+    how: How,
+    tokenizer: Tokenises | None,
+    crew: Crew | None,
+    cancelled: Cancelled | None,
+) -> Iterator[tuple[_Piece, Part]]:
+    if crew is None:
+        for piece in pieces:
+            if cancelled and cancelled():
+                return
+            yield piece, look_at_lines(path, piece.start, piece.end or 0, how, _measurer(tokenizer, how))
+        return
+    questions = (wire.Look(str(path), piece.start, piece.end or 0, how, tokenizer is not None) for piece in pieces)
+    for piece, reply in zip(pieces, crew.map(questions, cancelled), strict=False):
+        if reply is None:
+            return
+        assert isinstance(reply, wire.Looked)
+        yield piece, reply.part
+
+
+def _parts_read_here(
+    path: Path, field: str, how: How, measure: Measurer | None, cancelled: Cancelled | None
+) -> Iterator[tuple[Part, int]]:
+    notes: list[Problem] = []
+    rows = read_rows(path, field=field, on_note=notes.append)
+    while batch := list(islice(rows, _BATCH)):
+        if cancelled and cancelled():
+            return
+        look = Look(how, measure, scan_text=True)
+        for note in notes:
+            look.note(note)
+        notes.clear()
+        first, line = batch[0].index, batch[0].line or 1
+        look.take(_rebased(batch, first, line - 1))
+        part = look.part()
+        last = batch[-1]
+        part.lines = (last.line or line) - line + 1
+        yield part, last.end
+
+
+def _rebased(rows: list[Row], index: int, lines: int) -> Iterator[Row]:
+    for row in rows:
+        problem = row.problem
+        if problem is not None and problem.line is not None:
+            problem = msgspec.structs.replace(problem, line=problem.line - lines)
+        line = None if row.line is None else row.line - lines
+        yield msgspec.structs.replace(row, index=row.index - index, line=line, problem=problem)
+
+
+def _measurer(tokenizer: Tokenises | None, how: How) -> Measurer | None:
+    if tokenizer is None:
+        return None
+    return lambda rows: tokenizer.measure_many(rows, max_length=how.max_length, train_on=how.train_on)
+
+
+class _Merge:
+    """Puts parts together."""
+
+    def __init__(self, found: Inspection, data: DataSet) -> None:
+        self._found = found
+        self._several = len(data.files) > 1
+        self._file = -1
+        self._lines = 0
+        self._digests: list[bytes] = []
+        self._characters = array("I")
+        self._trained = 0
+        self._purposes: Counter[str] = Counter()
+        self.chats = False
+
+    def add(self, file: int, part: Part) -> None:
+        """The findings that follow those added before."""
+        found = self._found
+        if file != self._file:
+            self._file, self._lines = file, 0
+        name = found.files[file].name if self._several else ""
+        for problem in part.problems:
+            line = None if problem.line is None else problem.line + self._lines
+            row = None if problem.row is None else problem.row + found.rows
+            found.show(msgspec.structs.replace(problem, line=line, row=row, file=name))
+        found.problem_counts.update(part.problem_counts)
+        found.errors += part.errors
+        found.rows += part.rows
+        found.kept += part.kept
+        found.files[file].rows += part.rows
+        found.files[file].kept += part.kept
+        found.dropped.update(part.dropped)
+        found.formats.update(part.formats)
+        found.sensitive.update(part.sensitive)
+        found.quoted += part.quoted
+        found.cut_rows += part.cut_rows
+        found.cut_tokens += part.cut_tokens
+        found.lengths.frombytes(part.tokens)
+        self._purposes.update(part.purposes)
+        self._digests.append(part.digests)
+        self._characters.frombytes(part.characters)
+        self._trained += part.trained
+        self._lines += part.lines
+        self.chats = self.chats or part.chats
+
+    def finish(self, purpose: Purpose | None, tokens: bool, batch_size: int) -> None:
+        """Figures over everything."""
+        found = self._found
+        found.duplicates = repeated(b"".join(self._digests))
+        found.characters = length_stats(self._characters)
+        if tokens:
+            kept_tokens = sum(found.lengths) - found.cut_tokens
+            found.tokens = length_stats(found.lengths)
+            found.trained_tokens = self._trained
+            found.trained_share = self._trained / kept_tokens if kept_tokens else None
+            if found.max_length:
+                found.packing = forecast(found.lengths, found.max_length, batch_size)
+        found.purpose = purpose or (self._purposes.most_common(1)[0][0] if self._purposes else "")
+        if found.purpose == "prompt":
+            # Prompts are answered while training: there is nothing to learn in them yet.
+            found.trained_tokens = found.trained_share = None
+        for other, count in self._purposes.items():
+            if other != found.purpose:
+                found.kept -= count
+                found.dropped[OTHER[other]] += count

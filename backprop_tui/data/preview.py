@@ -1,28 +1,48 @@
-"""Single rows of a file, at once for any size: what they say, what they mean, and what the model would read."""
+"""Single rows of a dataset, at once for any size: what they say, what they mean, and what the model would read."""
 
 from __future__ import annotations
 
 import json
-import os
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
 
-from backprop_tui.data.encoded import Piece
-from backprop_tui.data.formats import Normalised, detect, read_row
+from backprop_tui.data.encoded import Measure, Piece, Rendered
+from backprop_tui.data.fingerprint import set_state
+from backprop_tui.data.formats import Normalised, detect, row_reader
+from backprop_tui.data.part import How
+from backprop_tui.data.places import DataSet, check_set
 from backprop_tui.data.rows import Problem, Row
-from backprop_tui.data.sources import can_seek, check_source, read_rows
+from backprop_tui.data.sources import can_seek, read_rows
 from backprop_tui.protocol.errors import DataError
 
 if TYPE_CHECKING:
-    from backprop_tui.data.chat import ChatTokenizer, TrainOn
+    from pathlib import Path
+
+    from backprop_tui.data.plans import TrainOn
 
 _KEPT = 512
 #: Rows between two remembered places of a file that can be entered in the middle.
 _STRIDE = 64
+#: Rows whose tokens are counted at once while looking for one that can't be used.
+_BATCH = 256
+
+Cancelled = Callable[[], bool]
+
+
+class Explains(Protocol):
+    """What shows a row as the model reads it: a `RemoteTokenizer`, or a `ChatTokenizer` in a process of one's own."""
+
+    def explain(self, row: Normalised, *, max_length: int | None, train_on: TrainOn = "answers") -> Rendered:
+        """One row cut into learnt, masked and left-out pieces."""
+
+    def measure_many(
+        self, rows: list[Normalised], *, max_length: int | None, train_on: TrainOn
+    ) -> list[Measure | DataError]:
+        """Count the tokens of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +50,10 @@ class PreviewRow:
     """One row, three ways. Text is exactly what the file says; screens make it harmless.
 
     Args:
-        index: from 0. line: from 1, None in files without lines.
+        index: from 0, over all files of the set. line: in its file from 1, None in files without lines.
         raw: the row as text: a string itself, anything else as indented JSON.
+        file: place of its file among the files of the set.
+        columns: names of the row's cells, None when it has none.
         format: the format it is in, None when none fits.
         normalised: the row's turns or text, None when it can't be used.
         pieces: the rendering cut into trained, masked and left-out text; None without a tokenizer or when it can't be used.
@@ -43,6 +65,8 @@ class PreviewRow:
     index: int
     line: int | None
     raw: str
+    file: int = 0
+    columns: tuple[str, ...] | None = None
     format: str | None = None
     normalised: Normalised | None = None
     pieces: tuple[Piece, ...] | None = None
@@ -52,25 +76,145 @@ class PreviewRow:
     problem: Problem | None = None
 
 
-class FilePreview:
-    """Rows of one file by number. Not safe to share between threads.
+class Preview:
+    """Rows of a dataset by number. Not safe to share between threads.
 
     Nothing is read ahead: asking for row n reads up to row n once. Places on the way are remembered, so going back is
     quick in JSON Lines and text; other files are read again from the beginning when a row is no longer remembered.
 
     Args:
-        path: the data file.
-        format: a format's name, or `auto`.
+        data: the resolved dataset.
 
     Raises:
-        DataError: the file can't be opened.
+        DataError: a file can't be opened.
     """
 
-    def __init__(self, path: Path, *, format: str = "auto") -> None:
-        check_source(path)
-        self.path = path
-        self._format = format
-        self._state = _state(path)
+    def __init__(self, data: DataSet) -> None:
+        check_set(data)
+        self._data = data
+        self._state = set_state(data)
+        self._files = [
+            _File(number, path, source.field)
+            for number, (source, path) in enumerate((source, path) for source in data.sources for path in source.files)
+        ]
+
+    @property
+    def known(self) -> int:
+        """Rows passed so far: all of them once `complete`."""
+        return sum(file.known for file in self._files)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the end has been seen."""
+        return all(file.complete for file in self._files)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for file in self._files:
+            file.close()
+
+    def row(self, index: int, *, cancelled: Cancelled | None = None) -> Row | None:
+        """Row `index` as it stands in its file; None beyond the end, or when `cancelled` said so on the way.
+
+        Raises:
+            DataError: DATA_CHANGED when a file is no longer the one that was opened, or it can't be read.
+        """
+        if index < 0:
+            return None
+        if set_state(self._data) != self._state:
+            raise DataError("DATA_CHANGED", "The data has changed since it was opened.", "Open it again.")
+        before = 0
+        for file in self._files:
+            if not file.complete or index < before + file.known:
+                found = file.row(index - before, cancelled)
+                if found is not None:
+                    return _moved(found, before)
+                if not file.complete:
+                    return None
+            before += file.known
+        return None
+
+    def view(
+        self,
+        index: int,
+        *,
+        how: How | None = None,
+        tokenizer: Explains | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> PreviewRow | None:
+        """Row `index` with its meaning and, given a tokenizer, its rendering.
+
+        Raises:
+            DataError: as `row`.
+        """
+        row = self.row(index, cancelled=cancelled)
+        return None if row is None else view_row(row, how or How(), tokenizer)
+
+    def find(self, text: str, start: int, *, cancelled: Cancelled | None = None) -> int | None:
+        """The first row from `start` on that holds a text, in any case of letters; None when there is none.
+
+        Raises:
+            DataError: as `row`.
+        """
+        wanted = text.casefold()
+        for index in count(start):
+            row = self.row(index, cancelled=cancelled)
+            if row is None:
+                return None
+            if wanted in (row.raw or raw_text(row)).casefold():
+                return index
+        return None
+
+    def find_bad(
+        self,
+        start: int,
+        *,
+        how: How | None = None,
+        tokenizer: Explains | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> int | None:
+        """The first row from `start` on that can't be used, or loses its end; None when there is none.
+
+        Raises:
+            DataError: as `row`.
+        """
+        how = how or How()
+        read = row_reader(how.format, how.columns)
+        waiting: list[tuple[int, Normalised]] = []
+
+        def refused() -> int | None:
+            if tokenizer is None or not waiting:
+                return None
+            rows = [normalised for _, normalised in waiting]
+            sizes = tokenizer.measure_many(rows, max_length=how.max_length, train_on=how.train_on)
+            bad = (isinstance(size, DataError) or size.cut > 0 for size in sizes)
+            return next((index for (index, _), is_bad in zip(waiting, bad, strict=True) if is_bad), None)
+
+        for index in count(start):
+            row = self.row(index, cancelled=cancelled)
+            if row is None:
+                return None if cancelled and cancelled() else refused()
+            try:
+                if row.problem is not None:
+                    raise row.problem.to_error("")
+                waiting.append((index, read(row.value)[1]))
+            except DataError:
+                earlier = refused()
+                return index if earlier is None else earlier
+            if len(waiting) == _BATCH:
+                if (earlier := refused()) is not None:
+                    return earlier
+                waiting.clear()
+        return None
+
+
+class _File:
+    """Rows of one file of the set, numbered from 0."""
+
+    def __init__(self, number: int, path: Path, field: str) -> None:
+        self._number = number
+        self._path = path
+        self._field = field
         self._seekable = can_seek(path)
         self._starts = array("Q")
         self._lines = array("Q")
@@ -81,22 +225,14 @@ class FilePreview:
         self.complete = False
 
     def close(self) -> None:
-        """Let go of the file."""
         self._reader = None
 
-    def row(self, index: int, *, cancelled: Callable[[], bool] | None = None) -> Row | None:
-        """Row `index` as it stands in the file; None beyond the end, or when `cancelled` said so on the way.
-
-        Raises:
-            DataError: DATA_CHANGED when the file is no longer the one that was opened, or it can't be read.
-        """
-        if index < 0 or (self.complete and index >= self.known):
+    def row(self, index: int, cancelled: Cancelled | None) -> Row | None:
+        if self.complete and index >= self.known:
             return None
         if index in self._rows:
             self._rows.move_to_end(index)
             return self._rows[index]
-        if _state(self.path) != self._state:
-            raise DataError("DATA_CHANGED", "The file has changed since it was opened.", "Open it again.")
         if self._reader is None or index < self._next or self._nearer(index):
             self._enter(index)
         assert self._reader is not None
@@ -104,27 +240,10 @@ class FilePreview:
             self._remember(row)
             if row.index == index:
                 return row
-            if row.index % 256 == 0 and cancelled and cancelled():
+            if row.index % _BATCH == 0 and cancelled and cancelled():
                 return None
         self.complete = True
         return None
-
-    def view(
-        self,
-        index: int,
-        *,
-        tokenizer: ChatTokenizer | None = None,
-        max_length: int | None = None,
-        train_on: TrainOn = "answers",
-        cancelled: Callable[[], bool] | None = None,
-    ) -> PreviewRow | None:
-        """Row `index` with its meaning and, given a tokenizer, its rendering.
-
-        Raises:
-            DataError: as `row`.
-        """
-        row = self.row(index, cancelled=cancelled)
-        return None if row is None else view_row(row, self._format, tokenizer, max_length, train_on)
 
     def _nearer(self, index: int) -> bool:
         """Whether a remembered place is closer before `index` than where the reader stands."""
@@ -132,11 +251,9 @@ class FilePreview:
 
     def _enter(self, index: int) -> None:
         place = min(index // _STRIDE, len(self._starts) - 1) if self._seekable else -1
-        if place < 0:
-            self._reader, self._next = read_rows(self.path), 0
-            return
-        self._next = place * _STRIDE
-        self._reader = read_rows(self.path, start=self._starts[place], line=self._lines[place], index=place * _STRIDE)
+        start, line, first = (self._starts[place], self._lines[place], place * _STRIDE) if place >= 0 else (0, 1, 0)
+        self._next = first
+        self._reader = read_rows(self._path, start=start, line=line, index=first, file=self._number, field=self._field)
 
     def _remember(self, row: Row) -> None:
         self._next = row.index + 1
@@ -150,39 +267,45 @@ class FilePreview:
             self._rows.popitem(last=False)
 
 
-def view_row(
-    row: Row,
-    format: str = "auto",
-    tokenizer: ChatTokenizer | None = None,
-    max_length: int | None = None,
-    train_on: TrainOn = "answers",
-) -> PreviewRow:
+def raw_text(row: Row) -> str:
+    """The row as text: a string itself, anything else as indented JSON."""
+    if row.problem is not None and row.value is None:
+        return row.raw
+    return row.value if isinstance(row.value, str) else json.dumps(row.value, ensure_ascii=False, indent=1, default=str)
+
+
+def view_row(row: Row, how: How, tokenizer: Explains | None = None) -> PreviewRow:
     """A row with its meaning and, given a tokenizer, its rendering; whatever is wrong becomes `problem`."""
-    if row.problem is not None:
-        return PreviewRow(row.index, row.line, row.raw, problem=row.problem)
-    raw = row.value if isinstance(row.value, str) else json.dumps(row.value, ensure_ascii=False, indent=1, default=str)
+    raw = raw_text(row)
+    columns = tuple(map(str, row.value)) if isinstance(row.value, dict) else None
+    if row.problem is not None and row.problem.severity == "error":
+        return PreviewRow(row.index, row.line, raw, row.file, columns, problem=row.problem)
     name: str | None = None
     normalised: Normalised | None = None
     try:
-        name, normalised = read_row(row.value, format)
+        name, normalised = row_reader(how.format, how.columns)(row.value)
         if tokenizer is None:
-            return PreviewRow(row.index, row.line, raw, name, normalised)
-        from backprop_tui.data.chat import answer_cut
-
-        rendered = tokenizer.explain(normalised, max_length=max_length, train_on=train_on)
+            return PreviewRow(row.index, row.line, raw, row.file, columns, name, normalised)
+        rendered = tokenizer.explain(normalised, max_length=how.max_length, train_on=how.train_on)
     except DataError as error:
-        name = name or (detect(row.value) if format == "auto" else format)
-        problem = Problem(error.code, error.cause, error.next_step, row.line, row.index + 1, "warn")
-        return PreviewRow(row.index, row.line, raw, name, normalised, problem=problem)
+        name = name or (detect(row.value) if how.format == "auto" else how.format)
+        problem = Problem(
+            error.code, error.cause, error.next_step, row.line, row.index + 1, "warn", value=getattr(error, "value", "")
+        )
+        return PreviewRow(row.index, row.line, raw, row.file, columns, name, normalised, problem=problem)
     encoded = rendered.encoded
     lost: Problem | None = None
     if not encoded.trained_tokens:
-        code, _, cause, next_step = answer_cut(encoded)
+        from backprop_tui.data.chat import answer_cut
+
+        code, _, cause, next_step = answer_cut(len(encoded), encoded.cut)
         lost = Problem(code, cause, next_step, row.line, row.index + 1, "warn")
     return PreviewRow(
         row.index,
         row.line,
         raw,
+        row.file,
+        columns,
         name,
         normalised,
         rendered.pieces,
@@ -193,9 +316,8 @@ def view_row(
     )
 
 
-def _state(path: Path) -> tuple[int, int, int]:
-    try:
-        info = os.stat(path)
-    except OSError:
-        return 0, 0, 0
-    return info.st_ino, info.st_size, info.st_mtime_ns
+def _moved(row: Row, before: int) -> Row:
+    """The row numbered over the whole set."""
+    if not before:
+        return row
+    return Row(row.index + before, row.line, row.value, row.problem, row.start, row.end, row.raw, row.file)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from backprop_tui.protocol.errors import DataError
 
 Severity = Literal["error", "warn"]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """Something wrong, with the place to look at.
 
     Args:
@@ -69,8 +69,7 @@ class Problem:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One row as it stands in the file, untouched.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from backprop_tui.data.control import ControlTokens, Span
-from backprop_tui.data.formats.conversation import Message
+from backprop_tui.data.formats.conversation import Message, ToolCall
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.errors import DataError
 
@@ -61,7 +61,7 @@ def _by_prefix(
     if not text.startswith(before) or not text.startswith(through) or len(through) <= len(before):
         return None
     start, end = len(before), len(before) + len(text[len(before) : len(through)].rstrip())
-    if not _holds(text[start:end], messages[index].content):
+    if not _holds(text[start:end], messages[index]):
         return None
     if not control.ends_with_one(text[start:end]):
         # Some templates write the end of a turn only when the next one begins.
@@ -72,6 +72,8 @@ def _by_prefix(
 def _by_stand_in(
     render: Render, messages: Sequence[Message], index: int, text: str, control: ControlTokens
 ) -> Span | None:
+    if messages[index].tool_calls or messages[index].reasoning:
+        return None
     word, number = "Zqanswerqz", 0
     while word in text:
         number += 1
@@ -92,11 +94,20 @@ def _by_stand_in(
     return start, control.next_end(text, end) or end
 
 
-def _holds(span: str, content: str) -> bool:
-    """Whether the span carries the answer: whole, or as separate reasoning and reply."""
-    words = content.strip()
+def _holds(span: str, message: Message) -> bool:
+    """Whether the span carries the answer: whole, or as separate reasoning and reply, with every call it makes."""
+    words = message.content.strip()
+    if not all(_calls(span, call) for call in message.tool_calls):
+        return False
     if words in span:
         return True
     reasoning, mark, reply = words.rpartition("</think>")
     thought = reasoning.rpartition("<think>")[2].strip()
     return bool(mark) and bool(reply.strip()) and reply.strip() in span and thought in span
+
+
+def _calls(span: str, call: ToolCall) -> bool:
+    """Whether a call's name and its arguments are written in the span, in whatever notation."""
+    if isinstance(call.arguments, str):
+        return call.name in span and call.arguments.strip() in span
+    return call.name in span and all(name in span for name in call.arguments)

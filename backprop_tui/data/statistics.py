@@ -1,12 +1,16 @@
-"""Lengths of rows, exactly: every length is kept, four bytes each."""
+"""Lengths of rows, exactly: every length is kept, four bytes each. And how often contents repeat."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 _BUCKETS = 48
+#: Rows from which numpy pays for its own import.
+_MANY = 300_000
+_DIGEST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def length_stats(lengths: array[int]) -> LengthStats | None:
     """Statistics of row lengths, None when there are no rows."""
     if not lengths:
         return None
-    ordered = sorted(lengths)
+    ordered: Sequence[int] = sorted(lengths)
     longest = ordered[-1]
     width = max(1, -(-longest // _BUCKETS))
     counts = [0] * max(1, -(-longest // width))
@@ -55,6 +59,19 @@ def length_stats(lengths: array[int]) -> LengthStats | None:
     )
 
 
-def _quantile(ordered: list[int], percent: int) -> int:
+def repeated(digests: bytes) -> int:
+    """How many of the 16-byte digests occurred before in the row of them."""
+    count = len(digests) // _DIGEST
+    if count < _MANY:
+        return count - len({digests[at : at + _DIGEST] for at in range(0, len(digests), _DIGEST)})
+    import numpy as np
+
+    pairs = np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    ordered = pairs[order]
+    return int((ordered[1:] == ordered[:-1]).all(axis=1).sum())
+
+
+def _quantile(ordered: Sequence[int], percent: int) -> int:
     """The smallest length that at least `percent` % of the rows don't pass (nearest rank)."""
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

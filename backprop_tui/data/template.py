@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from backprop_tui.data import limits
 from backprop_tui.data.formats.conversation import Message
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text
@@ -46,23 +47,63 @@ class ChatTemplate:
                 "Get a fresh copy of the model's chat_template.jinja.",
             ) from None
 
-    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = False,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
         """The conversation as the model reads it.
 
         Raises:
-            DataError: CHAT_TEMPLATE_REFUSED, the template raised; its own words are in the cause.
+            DataError: CHAT_TEMPLATE_REFUSED, the template raised (its own words are in the cause); CHAT_TEMPLATE_HANGS or
+                CHAT_TEMPLATE_TOO_LARGE, it passed a limit.
         """
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+        turns = [
+            _full_turn(message)
+            if message.tool_calls or message.reasoning or message.role == "tool"
+            else {"role": message.role, "content": message.content}
+            for message in messages
+        ]
         try:
-            return self._template.render(
-                messages=turns, tools=None, documents=None, add_generation_prompt=add_generation_prompt, **self._tokens
-            )
+            with limits.render_time:
+                text = self._template.render(
+                    messages=turns,
+                    tools=list(tools) or None,
+                    documents=None,
+                    add_generation_prompt=add_generation_prompt,
+                    **self._tokens,
+                )
+        except limits.TooSlow:
+            raise limits.hangs() from None
+        except MemoryError:
+            raise limits.too_large() from None
         except Exception as error:
             raise DataError(
                 "CHAT_TEMPLATE_REFUSED",
                 f"The chat template refuses the row: {safe_text(error, limit=200)}.",
                 "Change the roles of the row, or choose a model whose template takes them.",
             ) from None
+        if len(text) > limits.MOST_TEXT:
+            raise limits.too_large()
+        return text
+
+
+def _full_turn(message: Message) -> dict[str, Any]:
+    """A turn with everything it has, under the names templates look for."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.reasoning:
+        # Qwen and DeepSeek read the first, gpt-oss the second.
+        turn |= {"reasoning_content": message.reasoning, "thinking": message.reasoning}
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.role == "tool":
+        turn |= {key: value for key in ("name", "tool_call_id") if (value := getattr(message, key))}
+    return turn
 
 
 def find_template(model_dir: Path) -> str | None:

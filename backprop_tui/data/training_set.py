@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from backprop_tui.config import paths
-from backprop_tui.data.chat import ChatTokenizer
+from backprop_tui.data.children.remote import RemoteTokenizer, shared
 from backprop_tui.data.encoded import EncodedRow
-from backprop_tui.data.fingerprint import describe_source, source_state
-from backprop_tui.data.formats import Conversation, Normalised, read_row
+from backprop_tui.data.fingerprint import describe_data, set_state
+from backprop_tui.data.formats import Conversation, Normalised
+from backprop_tui.data.places import DataSet, Source, check_set, resolve
 from backprop_tui.data.rows import Problem, RowRejected
-from backprop_tui.data.sources import check_source, read_rows
+from backprop_tui.data.selection import Progress, no_usable_rows, rows_at, scan, select
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text
 
-#: on_progress(done, total) in rows: `total` is None while they are counted, then known while they are tokenised.
-Progress = Callable[[int, int | None], None]
-_BATCH = 512
-_EVERY = 1000
+DEMO = "demo"
+_BATCH = 4096
+_PROBE = 64
+_REFUSED = "refused by the chat template"
 
 
 @dataclass(slots=True)
@@ -32,13 +33,15 @@ class TrainingSet:
     """Everything the worker needs.
 
     Args:
-        train: rows to learn from, in file order.
+        train: rows to learn from, in the order of the settings; repeated rows are in it more than once.
         eval: held-out rows; no row is in both.
         eval_conversations: the held-out rows that are conversations, in the order of
             `eval`, for generated samples.
         dropped: rows left out, by reason.
         cut_rows: rows that lost their end to `max_length`, and `cut_tokens` what they lost.
         formats: rows by the format they are in.
+        steps: rows after each step of the selection, in order.
+        overlap: training rows whose content is also held out.
         fingerprint: what identifies data, selection, template and tokenizer; JSON-ready.
     """
 
@@ -49,6 +52,8 @@ class TrainingSet:
     cut_rows: int
     cut_tokens: int
     formats: dict[str, int]
+    steps: tuple[tuple[str, int], ...]
+    overlap: int
     fingerprint: dict[str, Any]
 
     @property
@@ -57,126 +62,128 @@ class TrainingSet:
         return sum(self.dropped.values())
 
 
-@dataclass(slots=True)
-class _Scan:
-    """What the first pass over a file found: the rows worth tokenising, and why the others are not."""
+def data_sets(part: DataPart) -> tuple[DataSet, DataSet | None]:
+    """The training data and the held-out data; the bundled pair for `demo`. None means that rows are split off.
 
-    file: Path
-    rows: int = 0
-    kept: list[int] = field(default_factory=list)
-    dropped: Counter[str] = field(default_factory=Counter)
-    formats: Counter[str] = field(default_factory=Counter)
-    first: dict[str, Problem] = field(default_factory=dict)
-    conversations: int = 0
+    With `eval_split` 0 the demo holds nothing out, like any other data.
 
-
-def source_files(data: DataPart) -> tuple[Path, Path | None]:
-    """The training file and the held-out file; the bundled pair for `demo`. None means that rows are split off.
-
-    With `eval_split` 0 the demo holds nothing out, like any other file.
+    Raises:
+        DataError: there is no such data.
     """
-    eval_file = Path(data.eval_path).expanduser() if data.eval_path else None
-    if data.path != "demo":
-        return Path(data.path).expanduser(), eval_file
-    if eval_file is None and data.eval_split > 0:
-        eval_file = paths.demo_data_file("eval")
-    return paths.demo_data_file("train"), eval_file
+    train = resolve(part.path)
+    if part.eval_path:
+        return train, resolve(part.eval_path)
+    if part.path.strip() == DEMO and part.eval_split > 0:
+        return train, DataSet((Source(DEMO, "demo", (paths.demo_data_file("eval"),)),))
+    return train, None
 
 
-def check(data: DataPart, model_dir: Path | None, *, on_progress: Progress | None = None) -> dict[str, Any]:
+def check(part: DataPart, model_dir: Path | None, *, on_progress: Progress | None = None) -> dict[str, Any]:
     """Refuse data that can't be trained on, before anything expensive: reads every row, tokenises a few.
 
     Args:
-        data: the run's data settings.
+        part: the run's data settings.
         model_dir: the checked model directory; None when it is still to be downloaded, then nothing is tokenised.
         on_progress: told how far it is.
 
     Returns:
-        `rows`, `kept`, `dropped` and `formats` of the training file.
+        `rows`, `kept`, `dropped` and `formats` of the training data.
 
     Raises:
         DataError: a file is missing, damaged (with the line), has no usable row, or the template hides the answers.
+        UsageError: the filter, the mapping of columns or a weight is not valid.
     """
-    train_file, eval_file = source_files(data)
-    for file in filter(None, (train_file, eval_file)):
-        check_source(file)
-    scan = _scan(train_file, data, on_progress)
+    train, held_out = data_sets(part)
+    for data in filter(None, (train, held_out)):
+        check_set(data)
+    found = scan(train, part, on_progress=on_progress)
     if model_dir is not None:
-        tokenizer = ChatTokenizer.load(model_dir)
-        if scan.conversations:
+        tokenizer = shared(model_dir, "preview")
+        if found.chats:
             tokenizer.check()
         reasons: Counter[str] = Counter()
-        sample = list(islice(_rows(scan, data, set(scan.kept)), 64))
-        results = tokenizer.encode_many(sample, max_length=data.max_length, train_on=data.train_on)
-        if not any(isinstance(result, EncodedRow) for result in results):
-            # A few rows that don't fit are no verdict on the rest; all of a file's first rows in a row need a full look.
-            _encode(_rows(scan, data, set(scan.kept)), len(scan.kept), tokenizer, data, reasons, None, train_file)
-    if eval_file is not None:
-        _scan(eval_file, data, on_progress)
+        wanted = set(found.kept[:_PROBE])
+        sample = list(islice(rows_at(train, part, wanted), len(wanted)))
+        results = tokenizer.encode_many(sample, max_length=part.max_length, train_on=part.train_on)
+        rows = [result for result in results if isinstance(result, EncodedRow)]
+        _refuse_useless_masks(rows, sample, part)
+        if not rows:
+            # A few rows that don't fit are no verdict on the rest; all of the first rows in a row need a full look.
+            everything = rows_at(train, part, set(found.kept))
+            _encode(everything, len(found.kept), tokenizer, part, reasons, None, train)
+    select(found, part, 0, split=held_out is None)
+    if held_out is not None:
+        scan(held_out, _plain(part), on_progress=on_progress)
     return {
-        "rows": scan.rows,
-        "kept": len(scan.kept),
-        "dropped": dict(scan.dropped),
-        "formats": dict(scan.formats),
+        "rows": found.rows,
+        "kept": len(found.kept),
+        "dropped": dict(found.dropped),
+        "formats": dict(found.formats),
     }
 
 
-def build(data: DataPart, model_dir: Path, *, seed: int, on_progress: Progress | None = None) -> TrainingSet:
+def build(
+    part: DataPart,
+    model_dir: Path,
+    *,
+    seed: int,
+    tokenizer: RemoteTokenizer | None = None,
+    on_progress: Progress | None = None,
+) -> TrainingSet:
     """Read, select, split and tokenise.
 
-    The same file, settings and seed give the same rows in the same order. `max_rows` takes rows in a seeded shuffled
-    order and the split holds out rows in another, both independent of Python's version.
+    The same data, settings and seed give the same rows in the same order, whatever Python's version.
 
     Args:
-        data: the run's data settings.
+        part: the run's data settings.
         model_dir: directory with tokenizer and chat template.
         seed: the run's seed.
+        tokenizer: of this model; None starts one for the occasion.
         on_progress: told how far it is.
 
     Raises:
         DataError: as `check`, and DATA_CHANGED when a file changes while it is read.
+        UsageError: as `check`.
     """
-    tokenizer = ChatTokenizer.load(model_dir)
-    train_file, eval_file = source_files(data)
-    states = {file: source_state(file) for file in filter(None, (train_file, eval_file))}
-    scan = _scan(train_file, data, on_progress)
-    if scan.conversations:
+    if tokenizer is None:
+        with RemoteTokenizer(model_dir, size=0) as own:
+            return build(part, model_dir, seed=seed, tokenizer=own, on_progress=on_progress)
+    train_data, eval_data = data_sets(part)
+    states = {data: set_state(data) for data in filter(None, (train_data, eval_data))}
+    found = scan(train_data, part, on_progress=on_progress)
+    if found.chats:
         tokenizer.check()
-    chosen = _order(scan.kept, f"{seed}:rows")[: data.max_rows or None]
-    held: set[int] = set()
-    if eval_file is None and data.eval_split > 0 and len(chosen) > 1:
-        count = min(len(chosen) - 1, max(1, round(len(chosen) * data.eval_split)))
-        held = set(_order(sorted(chosen), f"{seed}:split")[:count])
-    selected = set(chosen)
-    dropped: Counter[str] = Counter(scan.dropped)
+    chosen = select(found, part, seed, split=eval_data is None)
+    dropped: Counter[str] = Counter(found.dropped)
+    held = set(chosen.held)
+    wanted = held.union(chosen.train)
     questions: dict[int, Conversation] = {}
 
-    def noted(rows: Iterable[tuple[int, Normalised]], which: set[int] | None) -> Iterator[tuple[int, Normalised]]:
-        for index, row in rows:
-            if (which is None or index in which) and isinstance(row, Conversation):
-                questions[index] = row
-            yield index, row
-
-    rows = noted(_rows(scan, data, selected), held)
-    encoded = _encode(rows, len(selected), tokenizer, data, dropped, on_progress, train_file)
-    train = [row for row in encoded if row.index not in held]
-    evaluation = [row for row in encoded if row.index in held]
+    rows = _noted(rows_at(train_data, part, wanted), held, questions)
+    encoded = _encode(rows, len(wanted), tokenizer, part, dropped, on_progress, train_data)
+    by_index = {row.index: row for row in encoded}
+    train = [by_index[index] for index in chosen.train if index in by_index]
+    evaluation = [by_index[index] for index in chosen.held if index in by_index]
     if not train:
-        raise DataError(
-            "DATA_NO_USABLE_ROWS", f"{safe_text(train_file.name)} has no row left to train on.", "Add rows."
-        )
-    sources = [describe_source(train_file, rows=scan.rows, kept=len(encoded))]
-    if eval_file is not None:
-        other = _scan(eval_file, data, on_progress)
-        rows = noted(_rows(other, data, set(other.kept)), None)
+        name = safe_text(train_data.words)
+        raise DataError("DATA_NO_USABLE_ROWS", f"{name} has no row left to train on.", "Add rows.")
+    described = [describe_data(train_data, found)]
+    overlap = 0
+    if eval_data is not None:
+        other = scan(eval_data, _plain(part), on_progress=on_progress)
+        rows = _noted(rows_at(eval_data, part, set(other.kept)), None, questions)
         reasons = Counter(other.dropped)
-        evaluation = _encode(rows, len(other.kept), tokenizer, data, reasons, on_progress, eval_file)
+        evaluation = _encode(rows, len(other.kept), tokenizer, part, reasons, on_progress, eval_data)
         dropped.update({f"held out: {reason}": count for reason, count in reasons.items()})
-        sources.append(describe_source(eval_file, rows=other.rows, kept=len(evaluation)))
-    for file, state in states.items():
-        if source_state(file) != state:
+        described.append(describe_data(eval_data, other))
+        held_keys = set(other.keys)
+        overlap = sum(key in held_keys for key in found.keys)
+    for data, state in states.items():
+        if set_state(data) != state:
             raise DataError(
-                "DATA_CHANGED", f"{safe_text(file.name)} changed while it was read.", "Start again once it is complete."
+                "DATA_CHANGED",
+                f"{safe_text(data.words)} changed while it was read.",
+                "Start again once it is complete.",
             )
     return TrainingSet(
         train=train,
@@ -185,19 +192,18 @@ def build(data: DataPart, model_dir: Path, *, seed: int, on_progress: Progress |
         dropped=dict(dropped),
         cut_rows=sum(1 for row in train if row.cut),
         cut_tokens=sum(row.cut for row in train),
-        formats=dict(scan.formats),
+        formats=dict(found.formats),
+        steps=chosen.steps,
+        overlap=overlap,
         fingerprint={
-            "sources": sources,
-            "format": data.format,
-            "max_length": data.max_length,
-            "train_on": data.train_on,
-            "max_rows": data.max_rows,
-            "eval_split": data.eval_split,
+            "sources": described,
+            "settings": part.model_dump(mode="json", exclude={"path", "eval_path", "packing"}),
             "seed": seed,
+            "dropped": dict(dropped),
             "tokenizer": describe_tokenizer(model_dir),
             "template": hashlib.sha256(tokenizer.template_source.encode()).hexdigest(),
-            "train": {"rows": len(train), "tokens": sum(map(len, train)), "sha256": _digest(train)},
-            "eval": {"rows": len(evaluation), "tokens": sum(map(len, evaluation)), "sha256": _digest(evaluation)},
+            "train": _summary(train),
+            "eval": _summary(evaluation),
         },
     )
 
@@ -207,53 +213,30 @@ def describe_tokenizer(model_dir: Path) -> str:
     return hashlib.sha256((model_dir / "tokenizer.json").read_bytes()).hexdigest()
 
 
-def _scan(file: Path, data: DataPart, on_progress: Progress | None) -> _Scan:
-    """First pass: every row read and normalised, none kept in memory.
-
-    Raises:
-        DataError: a damaged line, or no usable row.
-    """
-    name = safe_text(file.name)
-    scan = _Scan(file)
-    for row in read_rows(file):
-        scan.rows += 1
-        if on_progress and row.index % _EVERY == 0:
-            on_progress(row.index, None)
-        if row.problem is not None:
-            raise row.problem.to_error(name)
-        try:
-            name_of_format, normalised = read_row(row.value, data.format)
-        except RowRejected as error:
-            scan.dropped[error.reason] += 1
-            scan.first.setdefault(
-                error.reason, Problem(error.code, error.cause, error.next_step, row.line, row.index + 1)
-            )
-            continue
-        scan.kept.append(row.index)
-        scan.formats[name_of_format] += 1
-        scan.conversations += isinstance(normalised, Conversation)
-    if not scan.rows:
-        raise DataError("DATA_FILE_EMPTY", f"{name} has no rows.", "Choose a file with rows in it.")
-    if not scan.kept:
-        raise _no_usable_rows(name, scan.rows, scan.dropped, scan.first)
-    return scan
+def _plain(part: DataPart) -> DataPart:
+    """How held-out data is read: as it is, neither filtered nor mixed nor ordered."""
+    whole = {"filter": "", "duplicates": "keep", "group_by": "", "order": "file", "max_rows": 0}
+    return part.model_copy(update=whole)
 
 
-def _rows(scan: _Scan, data: DataPart, wanted: set[int]) -> Iterator[tuple[int, Normalised]]:
-    """Second pass over the rows with these indices."""
-    for row in read_rows(scan.file):
-        if row.index in wanted and row.problem is None:
-            yield row.index, read_row(row.value, data.format)[1]
+def _noted(
+    rows: Iterable[tuple[int, Normalised]], which: set[int] | None, questions: dict[int, Conversation]
+) -> Iterator[tuple[int, Normalised]]:
+    """Keep the conversations among the rows to be held out while they pass."""
+    for index, row in rows:
+        if (which is None or index in which) and isinstance(row, Conversation):
+            questions[index] = row
+        yield index, row
 
 
 def _encode(
     rows: Iterable[tuple[int, Normalised]],
     total: int,
-    tokenizer: ChatTokenizer,
-    data: DataPart,
+    tokenizer: RemoteTokenizer,
+    part: DataPart,
     dropped: Counter[str],
     on_progress: Progress | None,
-    file: Path,
+    data: DataSet,
 ) -> list[EncodedRow]:
     encoded: list[EncodedRow] = []
     first: dict[str, Problem] = {}
@@ -261,52 +244,53 @@ def _encode(
     done = 0
     waiting = iter(rows)
     while batch := list(islice(waiting, _BATCH)):
-        results = tokenizer.encode_many(batch, max_length=data.max_length, train_on=data.train_on)
+        results = tokenizer.encode_many(batch, max_length=part.max_length, train_on=part.train_on)
         for (index, _), result in zip(batch, results, strict=True):
             if isinstance(result, EncodedRow):
                 encoded.append(result)
                 continue
-            reason = result.reason if isinstance(result, RowRejected) else "refused by the chat template"
+            reason = result.reason if isinstance(result, RowRejected) else _REFUSED
             reasons[reason] += 1
             first.setdefault(reason, Problem(result.code, result.cause, result.next_step, row=index + 1))
+        _refuse_useless_masks(encoded[-len(batch) :], batch, part)
         done += len(batch)
         if on_progress:
             on_progress(done, total)
     dropped.update(reasons)
     if not encoded and total:
-        raise _no_usable_rows(safe_text(file.name), total, reasons, first)
+        raise no_usable_rows(safe_text(data.words), total, reasons, first)
     return encoded
 
 
-def _no_usable_rows(name: str, rows: int, dropped: Counter[str], first: dict[str, Problem]) -> DataError:
-    """The error of a file without a usable row: the commonest reason leads, and when it is the only one gives the code."""
-    reason, count = dropped.most_common(1)[0]
-    problem = first[reason]
-    detail = {"dropped": dict(dropped), "line": problem.line, "row": problem.row}
-    if count < rows:
-        words = ", ".join(f"{why} {number:,}" for why, number in dropped.most_common(4))
-        return DataError(
-            "DATA_NO_USABLE_ROWS",
-            f"None of the {rows:,} rows of {name} can be used: {words}.",
-            problem.next_step,
-            detail,
+def _refuse_useless_masks(rows: list[EncodedRow], read: list[tuple[int, Normalised]], part: DataPart) -> None:
+    """A mask that masks nothing where answers were to be learnt means that prompts would be learnt as well.
+
+    Raises:
+        DataError: DATA_MASK_FULL.
+    """
+    chats = {index for index, row in read if isinstance(row, Conversation)}
+    masked = [row for row in rows if row.index in chats]
+    if part.train_on == "answers" and masked and all(row.trained_tokens == len(row) for row in masked):
+        raise DataError(
+            "DATA_MASK_FULL",
+            f"Every token of all {len(masked):,} rows looked at would be learnt, the prompts included.",
+            "Choose another chat template, or set train_on=everything if that is meant.",
         )
-    which = f"All {rows:,} rows of {name}" if rows > 1 else f"The only row of {name}"
-    return DataError(problem.code, f"{which}: {reason}. {problem.cause}", problem.next_step, detail)
 
 
-def _order(indices: list[int], salt: str) -> list[int]:
-    """A shuffled order that depends on salt and index alone, whatever the Python version."""
-
-    def key(index: int) -> bytes:
-        return hashlib.blake2b(f"{salt}:{index}".encode(), digest_size=16).digest()
-
-    return sorted(indices, key=key)
-
-
-def _digest(rows: list[EncodedRow]) -> str:
+def _summary(rows: list[EncodedRow]) -> dict[str, Any]:
+    """Rows, tokens, how they are spread, and a digest of ids, masks and order."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(len(row).to_bytes(4, "little"))
         digest.update(row.digest_bytes())
-    return digest.hexdigest()
+    lengths = sorted(map(len, rows))
+    last = len(lengths) - 1
+    quantiles = {f"p{percent}": lengths[last * percent // 100] for percent in (5, 25, 50, 75, 95)} if rows else {}
+    return {
+        "rows": len(rows),
+        "tokens": sum(lengths),
+        "trained_tokens": sum(row.trained_tokens for row in rows),
+        "quantiles": quantiles,
+        "sha256": digest.hexdigest(),
+    }

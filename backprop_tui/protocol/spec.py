@@ -77,6 +77,9 @@ class DataPart(_Part):
     columns: str = _setting(
         "", "columns", "which column is what, such as `user=question assistant=answer`; empty looks at names", advanced=True
     )
+    damaged: Literal["refuse", "drop"] = _setting(
+        "refuse", "damaged rows", "refuse a file with rows that can't be read, or drop them and count them", advanced=True
+    )
     filter: str = _setting(
         "", "row filter", "keep rows for which this holds, such as `turns >= 2 and answer_chars > 20`", advanced=True
     )

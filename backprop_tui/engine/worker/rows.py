@@ -1,4 +1,4 @@
-"""Tokenised rows as the trainer reads them: compact storage, packing, and collation into tensors."""
+"""Tokenised rows as the trainer reads them: compact storage, and collation into tensors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import torch
 IGNORED = -100
 #: Key of a batch that is not for the model: its number of real tokens, counted here to spare the device a look.
 TOKENS = "real_tokens"
-#: Unfinished packs a row may still join; more fills better, fewer keeps rows near their shuffled place.
-_OPEN_PACKS = 64
 
 
 class TokenRow(Protocol):
@@ -71,42 +69,6 @@ class RowStore:
         """Ids and labels of one row, each of shape (tokens,)."""
         start, end = self._ends[index], self._ends[index + 1]
         return self._ids[start:end], self._labels[start:end]
-
-
-def pack_rows(
-    lengths: Sequence[int] | np.ndarray[Any, Any], capacity: int, most_rows: int, seed: int
-) -> list[list[int]]:
-    """Put rows together into sequences of at most `capacity` tokens and `most_rows` rows; every row is in exactly one.
-
-    `most_rows` is the micro-batch: a packed sequence takes the place of a padded batch, so packing saves the padding
-    and leaves the number of rows per optimiser step as it was asked for. Rows join in shuffled order, first fit, so a
-    sequence is not made of equally long rows. A row longer than `capacity` gets a sequence of its own, uncut.
-
-    Returns:
-        Row indices of each sequence. The same arguments give the same packs.
-    """
-    order = np.random.default_rng(seed).permutation(len(lengths))
-    done: list[list[int]] = []
-    open_packs: list[tuple[list[int], int]] = []
-    for index in order.tolist():
-        length = int(lengths[index])
-        for place, (pack, used) in enumerate(open_packs):
-            if used + length <= capacity:
-                pack.append(index)
-                if len(pack) == most_rows:
-                    done.append(pack)
-                    del open_packs[place]
-                else:
-                    open_packs[place] = (pack, used + length)
-                break
-        else:
-            if most_rows == 1 or length >= capacity:
-                done.append([index])
-                continue
-            open_packs.append(([index], length))
-            if len(open_packs) > _OPEN_PACKS:
-                done.append(open_packs.pop(0)[0])
-    return done + [pack for pack, _ in open_packs]
 
 
 @dataclass(frozen=True, slots=True)
