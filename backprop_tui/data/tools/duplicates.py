@@ -4,8 +4,8 @@ Near duplicates are found in three steps. MinHash (rensa) writes each text as 12
 earlier texts that share a band of them; the exact Jaccard similarity of the texts decides. Text is compared in lower case,
 runs of white space as one space, by its runs of five characters. Runs of characters rather than of words, because they
 need no word borders (Chinese, Japanese, Thai, code), a wrong letter costs five runs and not three words, and short
-questions keep enough of them to compare: of 40 words with one replaced, 5-grams of characters share about 0.9, 3-grams
-of words 0.86.
+questions keep enough of them to compare: two texts of 40 words that differ in one share 0.93 of their 5-grams of
+characters and 0.85 of their 3-grams of words (of 20 words 0.86 and 0.71).
 """
 
 from __future__ import annotations

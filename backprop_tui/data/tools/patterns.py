@@ -39,7 +39,7 @@ _TOKENS = re.compile(
 )
 _LEAST_DIFFERENT = 10
 
-_LOCAL = re.compile(rb"[A-Za-z0-9._%+-]{1,64}\Z")
+_LOCAL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._%+-"
 _DOMAIN = re.compile(rb"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}([A-Za-z]{2,24})(?![A-Za-z0-9@-])")
 _TOP_LEVEL = frozenset(
     b"com org net edu gov mil int info biz name pro dev app cloud tech online site store shop email mail blog live work "
@@ -53,22 +53,27 @@ _RESERVED = (b"example.com", b"example.org", b"example.net", b"localhost.localdo
 _URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?:\\?/){2}([^\s/:@\"'<>]{0,64}):([^\s/@\"'<>]{1,128})\Z")
 _PLACEHOLDERS = frozenset((b"password", b"passwd", b"pass", b"pwd", b"secret", b"token", b"changeme", b"example"))
 
+# North American groups need brackets, or the same sign between them: lists of numbers are parted by spaces.
 _PHONE = re.compile(
     _BEFORE_NUMBER
-    + rb"(?:\+[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,5}\)?){2,6}|(?:\+?1[ .-]?)?"
-    + rb"(?:\([2-9][0-9]{2}\)[ ]?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4})"
+    + rb"(?:\+[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,5}\)?){2,6}|(?:1[ .-]?)?"
+    + rb"(?:\([2-9][0-9]{2}\)[ ]?[2-9][0-9]{2}[ .-]|[2-9][0-9]{2}([.-])[2-9][0-9]{2}\1)[0-9]{4})"
     + _AFTER_NUMBER
 )
+# Decimal fractions with a sign, and dates.
+_NO_PHONE = re.compile(rb"\A\+[0-9]+\.[0-9]+\Z|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SSN = re.compile(_BEFORE_NUMBER + rb"(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}" + _AFTER_NUMBER)
 _CARD = re.compile(
     _BEFORE_NUMBER
-    + rb"(?:[0-9]{14,19}|[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{3})?|[0-9]{4}([ -])[0-9]{6}\2[0-9]{4,5})"
+    + rb"(?:[0-9]{14,16}|[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{3})?|[0-9]{4}([ -])[0-9]{6}\2[0-9]{4,5})"
     + _AFTER_NUMBER
 )
 _IBAN = re.compile(_BEFORE_WORD + rb"[A-Z]{2}[0-9]{2}(?:[ ]?[A-Z0-9]){11,30}")
 _IP = re.compile(_BEFORE_NUMBER + rb"[0-9]{1,3}(?:\.[0-9]{1,3}){3}" + _AFTER_NUMBER)
 _VERSION = re.compile(rb"(?:[A-Za-z]/|(?:versions?|ver|build|release|section)[^A-Za-z0-9]{0,3})\Z", re.IGNORECASE)
-_LEAST_ADDRESS = 10
+_LEAST_ADDRESS = 11
+# Object identifiers (`1.3.101.110`) begin like this and look like addresses.
+_OBJECTS = ("1.2.", "1.3.", "2.5.", "2.16.")
 _IBANS = (
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 EE20 EG29 ES24 FI18 "
     "FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 "
@@ -80,32 +85,32 @@ _IBAN_LENGTHS = {country[:2]: int(country[2:]) for country in _IBANS.split()}
 
 def tokens(buffer: _Buffer, start: int, end: int) -> Iterator[tuple[str, int]]:
     """(kind, place) of the secrets with a recognisable beginning that begin between two places."""
-    for match in _TOKENS.finditer(buffer, start, min(len(buffer), end + 16_000)):
-        if match.start() >= end:
-            return
-        kind = match.lastgroup or ""
-        if _random(kind, match.group()):
-            yield kind, match.start()
+    for place in range(start, end):
+        match = _TOKENS.match(buffer, place)
+        if match and _random(match.lastgroup or "", match.group()):
+            yield match.lastgroup or "", place
 
 
 def at_sign(buffer: _Buffer, place: int) -> str | None:
     """What an `@` belongs to: `url_password`, `email`, or nothing of the kind."""
     before = bytes(buffer[max(0, place - 300) : place])
-    if b"//" in before or b"\\/" in before:
-        url = _URL.search(before)
+    slashes = max(before.rfind(b"//"), before.rfind(b"\\/"))
+    if slashes >= 0:
+        url = _URL.search(before, max(0, slashes - 24))
         if url:
-            return None if _placeholder(url.group(1), url.group(2)) else "url_password"
-    local = _LOCAL.search(before)
+            host = bytes(buffer[place + 1 : place + 40]).lower()
+            invented = _placeholder(url.group(1), url.group(2)) or host.startswith(_RESERVED)
+            return None if invented else "url_password"
     domain = _DOMAIN.match(buffer, place + 1)
-    if not local or not domain or not _mailbox(before, local) or not _known_domain(domain):
-        return None
-    return "email"
+    return "email" if domain and _known_domain(domain) and _mailbox(before[-72:]) else None
 
 
 def phone(buffer: _Buffer, start: int, end: int) -> int | None:
     """Place of a telephone number between two places: international with `+`, or North American in groups."""
     for match in _PHONE.finditer(buffer, start, end):
         found = match.group()
+        if _NO_PHONE.search(found):
+            continue
         digits = sum(0x30 <= byte <= 0x39 for byte in found)
         # Fewer than ten digits in one go may be an amount or an offset.
         grouped = len(found) > digits + 1
@@ -144,16 +149,17 @@ def iban(buffer: _Buffer, start: int, end: int) -> int | None:
 def ip_address(buffer: _Buffer, start: int, end: int) -> int | None:
     """Place of a public IPv4 address between two places.
 
-    At least ten characters: shorter ones (`1.2.3.4`, `10.0.1.2`) are versions and sections more often than addresses.
+    At least eleven characters: shorter ones (`1.2.3.4`, `10.0.1.2`) are versions and sections more often than addresses.
     """
     for match in _IP.finditer(buffer, start, end):
         written = match.group().decode()
-        if len(written) < _LEAST_ADDRESS or written.endswith(".0"):
+        if len(written) < _LEAST_ADDRESS or written.endswith(".0") or written.startswith(_OBJECTS):
             continue
         if _VERSION.search(bytes(buffer[max(0, match.start() - 12) : match.start()])):
             continue
         try:
-            if ipaddress.IPv4Address(written).is_global:
+            address = ipaddress.IPv4Address(written)
+            if address.is_global and not address.is_multicast:
                 return match.start()
         except ValueError:
             continue
@@ -175,12 +181,13 @@ def _placeholder(user: bytes, password: bytes) -> bool:
     return lower in _PLACEHOLDERS or password == user or len(set(password)) == 1 or password[:1] in b"${<[%("
 
 
-def _mailbox(before: bytes, local: re.Match[bytes]) -> bool:
-    name = local.group()
-    if before[: local.start()].endswith(b"\\"):
-        escape = 5 if name[:1] == b"u" else 1
-        name = name[escape:]
-    return bool(name) and name != b"git" and not name.startswith(b".") and not name.endswith(b".")
+def _mailbox(before: bytes) -> bool:
+    """Whether text ends with the local part of an address, 1 to 64 characters."""
+    rest = before.rstrip(_LOCAL)
+    name = before[len(rest) :]
+    if rest.endswith(b"\\"):
+        name = name[5 if name[:1] == b"u" else 1 :]
+    return 0 < len(name) <= 64 and name != b"git" and not name.startswith(b".") and not name.endswith(b".")
 
 
 def _known_domain(domain: re.Match[bytes]) -> bool:

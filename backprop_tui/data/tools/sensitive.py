@@ -194,7 +194,7 @@ def _likely_numbers(octets: np.ndarray[Any, Any], digits: np.ndarray[Any, Any]) 
         "phone": first(-1, b"+")
         | ((size[0] == 3) & (size[1] == 3) & (size[2] == 4) & (gap[0] <= 2) & (gap[1] == 1)),
         "ssn": (size[0] == 3) & (size[1] == 2) & (size[2] == 4) & joined & behind(0, b"-"),
-        "card": ((size[0] >= 14) & (size[0] <= 19))
+        "card": ((size[0] >= 14) & (size[0] <= 16))
         | ((size[0] == 4) & joined & (size[1] == 4) & (size[2] == 4))
         | ((size[0] == 4) & joined & (size[1] == 6) & (size[2] >= 4) & (size[2] <= 5)),
         "ip": (size[0] <= 3) & (size[1] <= 3) & (size[2] <= 3) & (size[3] <= 3) & (size[3] >= 1)
