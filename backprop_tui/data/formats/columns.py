@@ -230,7 +230,8 @@ def _kind(sources: Collection[str]) -> frozenset[str]:
     if lacking and kind:
         raise _invalid(f"The mapping lacks {_and(lacking)}.", _EXAMPLE)
     named = _and(sources)
-    raise _invalid(f"{named[0].upper()}{named[1:]} do not make a row together.", _EXAMPLE)
+    lack = "do not make a row together" if len(sources) > 1 else "makes no row by itself"
+    raise _invalid(f"{named[0].upper()}{named[1:]} {lack}.", _EXAMPLE)
 
 
 def _and(keys: Collection[str]) -> str:

@@ -1,0 +1,357 @@
+"""Writing rows: files that appear whole or not at all, in the shapes other tools read, with every skipped row counted."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backprop_tui.data.formats import (
+    Conversation,
+    Message,
+    Normalised,
+    PlainText,
+    Preference,
+    PromptOnly,
+    ToolCall,
+    Unpaired,
+)
+from backprop_tui.data.writers import TARGETS, Target, Written, write_rows
+from backprop_tui.protocol.errors import DataError, UnavailableError, UsageError
+
+Q, A, B, S = Message("user", "q"), Message("assistant", "a"), Message("assistant", "b"), Message("system", "s")
+ONE = Conversation((Q, A))
+LONG = Conversation((S, Q, A, Message("user", "more"), B))
+TOOL: dict[str, Any] = {"name": "f", "description": "é"}
+CALLED = Conversation(
+    (Q, Message("assistant", "", "why", (ToolCall("f", {"x": 1}, "c1"),)), Message("tool", "3", "", (), "f", "c1"), A),
+    (TOOL,),
+)
+PAIR = Preference((Q,), (A,), (B,))
+KINDS: list[Normalised] = [ONE, PlainText("words"), PAIR, Unpaired((Q,), (A,), True), PromptOnly((Q,), {"n": 3})]
+
+
+def written(folder: Path, row: Normalised, target: Target) -> Any:
+    out = folder / "out.jsonl"
+    write_rows([row], out, target, overwrite=True)
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+def test_shapes_are_those_other_tools_read(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    assert written(tmp_path, ONE, "messages") == {"messages": turns}
+    assert written(tmp_path, ONE, "native") == {"messages": turns}
+    said = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+    assert written(tmp_path, ONE, "sharegpt") == {"conversations": said}
+    assert written(tmp_path, ONE, "alpaca") == {"instruction": "q", "input": "", "output": "a"}
+    assert written(tmp_path, LONG, "alpaca") == {
+        "instruction": "more", "input": "", "output": "b", "system": "s", "history": [["q", "a"]],
+    }  # fmt: skip
+    assert written(tmp_path, ONE, "prompt-completion") == {"prompt": turns[:1], "completion": turns[1:]}
+    assert written(tmp_path, ONE, "chatml") == {
+        "text": "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"
+    }
+    assert written(tmp_path, PlainText("words"), "text") == {"text": "words"}
+    assert written(tmp_path, PAIR, "native") == {
+        "prompt": turns[:1], "chosen": turns[1:], "rejected": [{"role": "assistant", "content": "b"}],
+    }  # fmt: skip
+    assert written(tmp_path, KINDS[3], "native") == {"prompt": turns[:1], "completion": turns[1:], "label": True}
+    assert written(tmp_path, KINDS[4], "native") == {"prompt": turns[:1], "n": 3}
+
+
+def test_tools_are_written_as_their_readers_expect(tmp_path: Path) -> None:
+    row = written(tmp_path, CALLED, "messages")
+    assert row["tools"] == [TOOL]
+    assert row["messages"][1] == {
+        "role": "assistant",
+        "content": "",
+        "reasoning_content": "why",
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}],
+    }
+    assert row["messages"][2] == {"role": "tool", "content": "3", "name": "f", "tool_call_id": "c1"}
+    row = written(tmp_path, CALLED, "sharegpt")
+    assert json.loads(row["tools"]) == [TOOL]
+    assert (row["conversations"][1]["from"], row["conversations"][2]["from"]) == ("gpt", "observation")
+    bare = Conversation((Q, Message("assistant", "", "", (ToolCall("f", {"x": 1}),))), (TOOL,))
+    assert written(tmp_path, bare, "sharegpt")["conversations"][1] == {
+        "from": "function_call", "value": '{"name":"f","arguments":{"x":1}}',
+    }  # fmt: skip
+
+
+def test_every_skipped_row_is_counted_by_reason(tmp_path: Path) -> None:
+    rows: list[Normalised] = [
+        *KINDS, LONG, CALLED, Conversation((Q, A, Q)), Conversation((Q, Message("assistant", "a", "why"))),
+        Conversation((Q, Message("assistant", "a<|im_end|>"))), Conversation((Message("user", "q", name="Ann"), A)),
+    ]  # fmt: skip
+    done = write_rows(rows, tmp_path / "x.jsonl", "alpaca")
+    assert done.rows == 3
+    assert done.skipped == {
+        "plain text": 1, "preference pair": 1, "labelled answer": 1, "prompt without answer": 1, "tool calls": 1,
+        "turn order": 1, "separate reasoning": 1, "names of turns": 1,
+    }  # fmt: skip
+    done = write_rows(rows, tmp_path / "x.csv", "prompt-completion")
+    assert done.rows == 2
+    assert done.skipped["several turns"] == 1
+    assert done.skipped["tools"] == 1
+    done = write_rows(rows, tmp_path / "y.jsonl", "chatml")
+    assert (done.rows, done.skipped["control tokens in text"]) == (3, 1)
+    done = write_rows(rows, tmp_path / "z.jsonl", "native")
+    assert (done.rows, done.skipped) == (len(rows), {})
+    assert json.loads(json.dumps(done.to_dict())) == done.to_dict()
+
+
+def test_pairs_and_labels_become_conversations_when_asked(tmp_path: Path) -> None:
+    rows: list[Normalised] = [PAIR, Unpaired((Q,), (A,), True), Unpaired((Q,), (B,), False)]
+    wanted, unwanted = [{"conversation": "a"}] * 2, [{"conversation": "b"}] * 2
+    for prefer, expected, lost in (("chosen", wanted, "unwanted answer"), ("rejected", unwanted, "wanted answer")):
+        out = tmp_path / f"{prefer}.jsonl"
+        done = write_rows(rows, out, "messages", prefer=prefer)  # type: ignore[arg-type]
+        lines = [json.loads(line) for line in out.read_text().splitlines()]
+        assert [{"conversation": line["messages"][-1]["content"]} for line in lines] == expected
+        assert done.skipped == {lost: 1}
+
+
+def test_conversations_become_text_only_through_a_template(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        write_rows([ONE], tmp_path / "x.jsonl", "text")
+    assert error.value.detail == {"skipped": {"turns in plain text": 1}}
+    write_rows([ONE], tmp_path / "x.jsonl", "text", render=lambda row: f"{len(row.messages)} turns")
+    assert json.loads((tmp_path / "x.jsonl").read_text()) == {"text": "2 turns"}
+
+
+def test_a_table_of_text(tmp_path: Path) -> None:
+    tricky = Conversation((Message("user", 'a "b",\n; c'), Message("assistant", " NA")))
+    write_rows([tricky, ONE], tmp_path / "x.csv", "alpaca")
+    with (tmp_path / "x.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0] == {"instruction": 'a "b",\n; c', "input": "", "output": " NA", "system": ""}
+    done = write_rows([ONE, PlainText("x")], tmp_path / "y.csv", "alpaca")
+    assert done.skipped == {"plain text": 1}
+    rows_with_breaks: list[Normalised] = [PlainText("a\rb"), PlainText("a\x00b"), PlainText("ab")]
+    done = write_rows(rows_with_breaks, tmp_path / "z.csv", "text")
+    assert done.skipped == {"carriage return in a table": 1, "NUL in a table": 1}
+
+
+def test_gzip_holds_the_same_and_is_the_same_each_time(tmp_path: Path) -> None:
+    for ending in ("jsonl", "csv"):
+        plain, packed, again = (
+            tmp_path / f"{name}.{ending}{gz}" for name, gz in (("a", ""), ("b", ".gz"), ("c", ".gz"))
+        )
+        for out in (plain, packed, again):
+            write_rows([ONE] * 50, out, "alpaca")
+        assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
+        assert packed.read_bytes() == again.read_bytes()
+
+
+def test_parquet_keeps_one_kind_and_reads_elsewhere(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    rows: list[Normalised] = [PAIR, ONE, PAIR, PromptOnly((Q,), {"chosen": "x", "rejected": "y"})]
+    done = write_rows(rows, tmp_path / "x.parquet", "native")
+    assert (done.rows, done.skipped) == (2, {"other kind of row in one table": 2})
+    table = parquet.read_table(tmp_path / "x.parquet")
+    assert table.column_names == ["prompt", "chosen", "rejected", "tools"]
+    assert done.bytes == (tmp_path / "x.parquet").stat().st_size
+    many = [ONE] * 2500 + [CALLED]
+    assert write_rows(many, tmp_path / "y.parquet", "messages").rows == 2501
+    table = parquet.read_table(tmp_path / "y.parquet")
+    assert table.num_rows == 2501
+    assert json.loads(table["tools"][2500].as_py()) == [TOOL]
+    assert parquet.ParquetFile(tmp_path / "y.parquet").num_row_groups > 1
+
+
+def test_unknown_targets_and_endings_are_refused_at_once(tmp_path: Path) -> None:
+    def never() -> Iterator[Normalised]:
+        raise AssertionError("no row is read before the file's name is known to be usable")
+        yield ONE
+
+    for name, target, code in (
+        ("x.jsonl", "yaml", "DATA_TARGET_UNKNOWN"),
+        ("x.xlsx", "messages", "DATA_OUT_KIND"),
+        ("x", "messages", "DATA_OUT_KIND"),
+        ("x.parquet.gz", "messages", "DATA_OUT_KIND"),
+        ("x.csv", "messages", "DATA_OUT_NOT_FLAT"),
+        ("x.csv", "native", "DATA_OUT_NOT_FLAT"),
+        ("no/x.jsonl", "messages", "DATA_OUT_FOLDER"),
+        ("a\x00b.jsonl", "messages", "DATA_OUT_FOLDER"),
+        (f"{'x' * 300}.jsonl", "messages", "DATA_OUT_FOLDER"),
+    ):
+        with pytest.raises(UsageError) as error:
+            write_rows(never(), tmp_path / name, target)  # type: ignore[arg-type]
+        assert error.value.code == code
+    assert list(tmp_path.iterdir()) == []
+    assert set(TARGETS) >= {"messages", "alpaca", "sharegpt", "text", "prompt-completion", "chatml"}
+
+
+def test_nothing_is_overwritten_unless_told(tmp_path: Path) -> None:
+    out = tmp_path / "x.jsonl"
+    out.write_text("mine")
+    with pytest.raises(UsageError) as error:
+        write_rows([ONE], out, "messages")
+    assert error.value.code == "DATA_OUT_EXISTS"
+    assert out.read_text() == "mine"
+    write_rows([ONE], out, "messages", overwrite=True)
+    assert json.loads(out.read_text())["messages"][0]["content"] == "q"
+    assert os.listdir(tmp_path) == ["x.jsonl"]
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "x.jsonl"
+
+    def rows() -> Iterator[Normalised]:
+        yield ONE
+        out.write_text("somebody else's")
+
+    with pytest.raises(UsageError) as error:
+        write_rows(rows(), out, "messages")
+    assert error.value.code == "DATA_OUT_EXISTS"
+    assert out.read_text() == "somebody else's"
+    assert os.listdir(tmp_path) == ["x.jsonl"]
+
+
+@pytest.mark.parametrize("link", ["", "symlink", "hardlink", "dotted"])
+def test_the_input_is_never_written_onto(tmp_path: Path, link: str) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text("precious")
+    out = source
+    if link == "dotted":
+        (tmp_path / "sub").mkdir()
+        out = tmp_path / "sub" / ".." / "in.jsonl"
+    elif link:
+        out = tmp_path / "out.jsonl"
+        out.symlink_to(source) if link == "symlink" else out.hardlink_to(source)
+    with pytest.raises(UsageError) as error:
+        write_rows([ONE], out, "messages", overwrite=True, inputs=[tmp_path / "other.jsonl", source])
+    assert error.value.code == "DATA_OUT_IS_INPUT"
+    assert source.read_text() == "precious"
+
+
+def test_a_symlink_is_replaced_not_followed(tmp_path: Path) -> None:
+    victim, out = tmp_path / "victim", tmp_path / "out.jsonl"
+    victim.write_text("untouched")
+    out.symlink_to(victim)
+    write_rows([ONE], out, "messages", overwrite=True)
+    assert not out.is_symlink()
+    assert victim.read_text() == "untouched"
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo"])
+def test_what_is_no_file_is_left_alone(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "x.jsonl"
+    out.mkdir() if kind == "folder" else os.mkfifo(out)
+    with pytest.raises(UsageError) as error:
+        write_rows([ONE], out, "messages", overwrite=True)
+    assert error.value.code == "DATA_OUT_NOT_A_FILE"
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "csv", "csv.gz", "parquet"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_rows_that_stop_with_an_error_leave_no_trace(tmp_path: Path, ending: str, exists: bool) -> None:
+    out = tmp_path / f"x.{ending}"
+    if exists:
+        out.write_text("old")
+
+    def rows() -> Iterator[Normalised]:
+        yield from [ONE] * 3000
+        raise DataError("DATA_CHANGED", "The file changed.")
+
+    with pytest.raises(DataError) as error:
+        write_rows(rows(), out, "alpaca", overwrite=True)
+    assert error.value.code == "DATA_CHANGED"
+    assert os.listdir(tmp_path) == ([out.name] if exists else [])
+    assert not exists or out.read_text() == "old"
+
+
+def test_an_error_met_while_reading_is_not_blamed_on_the_result(tmp_path: Path) -> None:
+    def rows() -> Iterator[Normalised]:
+        yield ONE
+        (tmp_path / "gone").read_text()
+
+    with pytest.raises(FileNotFoundError):
+        write_rows(rows(), tmp_path / "x.jsonl", "messages")
+
+
+def test_nothing_to_write_leaves_no_file(tmp_path: Path) -> None:
+    out = tmp_path / "x.jsonl"
+    out.write_text("old")
+    for rows in ([], [PAIR]):
+        with pytest.raises(DataError) as error:
+            write_rows(rows, out, "messages", overwrite=True)
+        assert error.value.code == "DATA_NOTHING_WRITTEN"
+    assert out.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.jsonl"]
+
+
+_WRITE = """
+import sys
+from pathlib import Path
+from backprop_tui.data.formats import Conversation, Message
+from backprop_tui.data.writers import write_rows
+row = Conversation((Message("user", "q" * 1000), Message("assistant", "a" * 1000)))
+def rows():
+    for place in range(4000):
+        if place == 2000 and sys.argv[2] == "wait":
+            print("half", flush=True)
+            sys.stdin.readline()
+        yield row
+try:
+    write_rows(rows(), Path(sys.argv[1]), "messages", overwrite=True)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path, ending: str) -> None:
+    def small_files_only() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limit = 4096 if ending == "parquet" else 1 << 20
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    out = tmp_path / f"x.{ending}"
+    out.write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-c", _WRITE, str(out), "on"],
+        capture_output=True, text=True, preexec_fn=small_files_only, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout.startswith(f"{UnavailableError.__name__} DATA_OUT_FAILED"), done.stderr
+    assert out.read_text() == "old"
+    assert os.listdir(tmp_path) == [out.name]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    out = tmp_path / "x.jsonl"
+    out.write_text("old")
+    with subprocess.Popen(
+        [sys.executable, "-c", _WRITE, str(out), "wait"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "half\n"
+        assert sum(path.stat().st_size for path in tmp_path.glob(".x.jsonl.*.part")) > 1_000_000
+        writer.kill()
+    assert out.read_text() == "old"
+
+
+def test_result_counts_every_row(tmp_path: Path) -> None:
+    done = write_rows(KINDS, tmp_path / "x.jsonl", "messages")
+    assert done == Written(tmp_path / "x.jsonl", "messages", 1, done.skipped, (tmp_path / "x.jsonl").stat().st_size)
+    assert done.rows + sum(done.skipped.values()) == len(KINDS)
+    surrogate = Conversation((Q, Message("assistant", "\ud800")))
+    deep: Any = {}
+    for _ in range(100_000):
+        deep = {"x": deep}
+    assert write_rows([ONE, surrogate], tmp_path / "y.jsonl", "messages").skipped == {"broken character": 1}
+    done = write_rows([ONE, Conversation((Q, A), (deep,))], tmp_path / "z.jsonl", "messages")
+    assert done.skipped == {"nested too deeply": 1}
+    while deep:
+        deep = deep.pop("x")
