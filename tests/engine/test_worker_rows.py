@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop_tui.config import paths
+from backprop_tui.data.packing import pack_rows
 
 pytestmark = pytest.mark.train
 
@@ -70,18 +72,28 @@ def test_positions_restart_with_each_packed_row_and_there_is_no_mask(rows):
     capacity=st.integers(1, 64),
     most=st.integers(1, 9),
     seed=st.integers(0, 9),
+    in_order=st.booleans(),
 )
-def test_every_row_is_packed_once_whole_and_within_the_limits(rows, lengths, capacity, most, seed):
-    packs = rows.pack_rows(lengths, capacity, most, seed)
+def test_every_row_is_packed_once_whole_and_within_the_limits(lengths, capacity, most, seed, in_order):
+    packs = pack_rows(lengths, capacity, most, seed, in_order=in_order)
     assert sorted(index for pack in packs for index in pack) == list(range(len(lengths)))
     for pack in packs:
         assert len(pack) <= most
         assert len(pack) == 1 or sum(lengths[index] for index in pack) <= capacity
-    assert packs == rows.pack_rows(lengths, capacity, most, seed)
+    assert packs == pack_rows(lengths, capacity, most, seed, in_order=in_order)
 
 
-def test_short_rows_fill_packs_to_the_asked_number_of_rows(rows):
-    packs = rows.pack_rows([10] * 100, 1000, 8, 0)
+@given(lengths=st.lists(st.integers(1, 40), max_size=200), capacity=st.integers(1, 64), most=st.integers(1, 9))
+def test_in_order_only_neighbours_share_a_pack_and_none_is_passed(lengths, capacity, most):
+    packs = pack_rows(lengths, capacity, most, 0, in_order=True)
+    assert [index for pack in packs for index in pack] == list(range(len(lengths)))
+    for pack, after in itertools.pairwise(packs):
+        full = sum(lengths[index] for index in pack) + lengths[after[0]] > capacity
+        assert full or len(pack) == most, "a pack ends only where the next row does not fit"
+
+
+def test_short_rows_fill_packs_to_the_asked_number_of_rows():
+    packs = pack_rows([10] * 100, 1000, 8, 0)
     assert sorted(map(len, packs), reverse=True) == [8] * 12 + [4]
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from backprop_tui.data import training_set
-from backprop_tui.data.chat import ChatTokenizer
+from backprop_tui.data.children.remote import RemoteTokenizer
 from backprop_tui.data.formats import Conversation
+from backprop_tui.data.packing import pack_rows
 from backprop_tui.engine.worker.channel import Phase
 from backprop_tui.engine.worker.measuring import Prompt
-from backprop_tui.engine.worker.rows import RowStore, Sequences, pack_rows
+from backprop_tui.engine.worker.rows import RowStore, Sequences
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import RunSpec
 
@@ -43,14 +44,25 @@ def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
 
     Raises:
         DataError: nothing usable in it, or the model has no chat template for it.
+        UsageError: the filter, the mapping of columns or a weight is not valid.
     """
-    chat = ChatTokenizer.load(directory)
-    built = training_set.build(
-        spec.data, directory, seed=spec.optim.seed, on_progress=lambda done, total: phase.progress(done, total, "rows")
-    )
+    data = spec.data
+    # The children hold a vocabulary each: they are gone before the weights need the memory.
+    with RemoteTokenizer(directory, size=0) as chat:
+        built = training_set.build(
+            data,
+            directory,
+            seed=spec.optim.seed,
+            tokenizer=chat,
+            on_progress=lambda done, total: phase.progress(done, total, "rows"),
+        )
+        prompts = prompts_of(chat, built.eval_conversations, spec.run.samples, data.max_length)
+        stop_ids = list(chat.stop_ids)
     train = RowStore(built.train)
-    if spec.data.packing:
-        packs = pack_rows(train.lengths, spec.data.max_length, spec.optim.batch_size, spec.optim.seed)
+    if data.packing:
+        packs = pack_rows(
+            train.lengths, data.max_length, spec.optim.batch_size, spec.optim.seed, in_order=data.order != "shuffled"
+        )
         sequences = Sequences(train, packs, packed=True)
     else:
         sequences = Sequences.plain(train)
@@ -58,15 +70,15 @@ def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
         train=train,
         held_out=RowStore(built.eval),
         sequences=sequences,
-        prompts=prompts_of(chat, built.eval_conversations, spec.run.samples, spec.data.max_length),
-        stop_ids=list(chat.stop_ids),
+        prompts=prompts,
+        stop_ids=stop_ids,
         dropped=built.dropped_rows,
         cut_rows=built.cut_rows,
         fingerprint=built.fingerprint,
     )
 
 
-def prompts_of(chat: ChatTokenizer, rows: Sequence[object], most: int, longest: int) -> list[Prompt]:
+def prompts_of(chat: RemoteTokenizer, rows: Sequence[object], most: int, longest: int) -> list[Prompt]:
     """The first `most` held-out conversations as questions: everything before the last answer.
 
     Questions of more than `longest` tokens are passed over, and so is plain text, which asks nothing.

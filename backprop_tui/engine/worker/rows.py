@@ -61,6 +61,12 @@ class RowStore:
         return int(self._ends[-1])
 
     @property
+    def learnt_lengths(self) -> np.ndarray[Any, Any]:
+        """Tokens of each row that are learnt."""
+        before = np.concatenate(([0], np.cumsum(self._labels != IGNORED)))
+        return before[self._ends[1:]] - before[self._ends[:-1]]
+
+    @property
     def trained_tokens(self) -> int:
         """Tokens of all rows that are learnt."""
         return int((self._labels != IGNORED).sum())

@@ -1,8 +1,8 @@
 """TRL's `SFTTrainer`, handed rows that are already tokenised, telling our observer about every optimiser step.
 
-Three of its methods are overridden and each for one reason: `log`, because it is called at a step's end with that step's
+Four of its methods are overridden and each for one reason: `log`, because it is called at a step's end with that step's
 loss, gradient norm and learning rate in full precision; `get_batch_samples`, to count real tokens; `floating_point_ops`,
-which would walk all parameters for every micro-batch.
+which would walk all parameters for every micro-batch; `_get_train_sampler`, which shuffles what has been put in order.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -61,10 +62,17 @@ class _Ready(TrainerCallback):  # type: ignore[misc]
 
 
 class StepTrainer(SFTTrainer):  # type: ignore[misc]
-    """A trainer that reports to an `Observer` instead of logging."""
+    """A trainer that reports to an `Observer` instead of logging.
 
-    def __init__(self, observer: Observer, sequences: Sequences, **options: Any) -> None:
+    Args:
+        observer: told about every step. sequences: what is drawn from.
+        in_order: draw the sequences as they stand, in every epoch; else in an order shuffled anew for each epoch.
+        options: for `SFTTrainer`.
+    """
+
+    def __init__(self, observer: Observer, sequences: Sequences, *, in_order: bool = False, **options: Any) -> None:
         self._observer = observer
+        self._in_order = in_order
         self._step_tokens = 0
         tokenizer = options["processing_class"]
         super().__init__(
@@ -73,6 +81,11 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             callbacks=[_Ready(observer, lambda: self)],
             **options,
         )
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        if self._in_order:
+            return SequentialSampler(self.train_dataset)
+        return super()._get_train_sampler(*args, **kwargs)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         """Fetch the micro-batches of one step and count their real tokens."""
@@ -192,7 +205,14 @@ def make_trainer(
         trust_remote_code=False,
     )
     cached = loaded.model.config.use_cache
-    trainer = StepTrainer(observer, sequences, model=loaded.model, args=config, processing_class=loaded.tokenizer)
+    trainer = StepTrainer(
+        observer,
+        sequences,
+        in_order=spec.data.order != "shuffled",
+        model=loaded.model,
+        args=config,
+        processing_class=loaded.tokenizer,
+    )
     # Training passes use_cache=False with each batch; in the configuration it would be saved with the model.
     loaded.model.config.use_cache = cached
     # TRL turns the adapters of a quantised base into bfloat16, where Adam's small updates are lost.
