@@ -105,65 +105,62 @@ def at_sign(buffer: _Buffer, place: int) -> str | None:
     return "email" if domain and _known_domain(domain) and _mailbox(before[-72:]) else None
 
 
-def phone(buffer: _Buffer, start: int, end: int) -> int | None:
-    """Place of a telephone number between two places: international with `+`, or North American in groups."""
-    for match in _PHONE.finditer(buffer, start, end):
-        found = match.group()
-        if _NO_PHONE.search(found):
-            continue
-        digits = sum(0x30 <= byte <= 0x39 for byte in found)
-        # Fewer than ten digits in one go may be an amount or an offset.
-        grouped = len(found) > digits + 1
-        if 8 <= digits <= 15 and (grouped or digits >= 10):
-            return match.start()
-    return None
+def is_phone(buffer: _Buffer, place: int) -> bool:
+    """Whether a telephone number begins here: international with `+`, or North American in groups."""
+    match = _PHONE.match(buffer, place)
+    if not match or _NO_PHONE.search(match.group()):
+        return False
+    digits = sum(0x30 <= byte <= 0x39 for byte in match.group())
+    # Fewer than ten digits in one go may be an amount or an offset.
+    grouped = len(match.group()) > digits + 1
+    return 8 <= digits <= 15 and (grouped or digits >= 10)
 
 
-def ssn(buffer: _Buffer, start: int, end: int) -> int | None:
-    """Place of a US social security number between two places."""
-    match = _SSN.search(buffer, start, end)
-    return match.start() if match else None
+def is_ssn(buffer: _Buffer, place: int) -> bool:
+    """Whether a US social security number begins here."""
+    return _SSN.match(buffer, place) is not None
 
 
-def card(buffer: _Buffer, start: int, end: int) -> int | None:
-    """Place of a payment card's number between two places: the beginning and length of a brand, and Luhn's checksum."""
-    for match in _CARD.finditer(buffer, start, end):
-        digits = match.group().translate(None, b" -").decode()
-        if _brand(digits) and _luhn(digits):
-            return match.start()
-    return None
+def is_card(buffer: _Buffer, place: int) -> bool:
+    """Whether a payment card's number begins here: the beginning and length of a brand, and Luhn's checksum."""
+    match = _CARD.match(buffer, place)
+    if not match:
+        return False
+    digits = match.group().translate(None, b" -").decode()
+    return _brand(digits) and _luhn(digits)
 
 
-def iban(buffer: _Buffer, start: int, end: int) -> int | None:
-    """Place of an IBAN between two places: the length of its country, and its checksum modulo 97."""
-    for match in _IBAN.finditer(buffer, start, end):
-        written = match.group().replace(b" ", b"").decode()
-        length = _IBAN_LENGTHS.get(written[:2], 0)
-        if 0 < length <= len(written):
-            number = written[4:length] + written[:4]
-            if int("".join(str(int(letter, 36)) for letter in number)) % 97 == 1:
-                return match.start()
-    return None
+def is_iban(buffer: _Buffer, place: int) -> bool:
+    """Whether an IBAN begins here: the length of its country, and its checksum modulo 97."""
+    match = _IBAN.match(buffer, place)
+    if not match:
+        return False
+    written = match.group().replace(b" ", b"").decode()
+    length = _IBAN_LENGTHS.get(written[:2], 0)
+    if not 0 < length <= len(written):
+        return False
+    number = written[4:length] + written[:4]
+    return int("".join(str(int(letter, 36)) for letter in number)) % 97 == 1
 
 
-def ip_address(buffer: _Buffer, start: int, end: int) -> int | None:
-    """Place of a public IPv4 address between two places.
+def is_public_ip(buffer: _Buffer, place: int) -> bool:
+    """Whether a public IPv4 address begins here.
 
     At least eleven characters: shorter ones (`1.2.3.4`, `10.0.1.2`) are versions and sections more often than addresses.
     """
-    for match in _IP.finditer(buffer, start, end):
-        written = match.group().decode()
-        if len(written) < _LEAST_ADDRESS or written.endswith(".0") or written.startswith(_OBJECTS):
-            continue
-        if _VERSION.search(bytes(buffer[max(0, match.start() - 12) : match.start()])):
-            continue
-        try:
-            address = ipaddress.IPv4Address(written)
-            if address.is_global and not address.is_multicast:
-                return match.start()
-        except ValueError:
-            continue
-    return None
+    match = _IP.match(buffer, place)
+    if not match:
+        return False
+    written = match.group().decode()
+    if len(written) < _LEAST_ADDRESS or written.endswith(".0") or written.startswith(_OBJECTS):
+        return False
+    if _VERSION.search(bytes(buffer[max(0, place - 12) : place])):
+        return False
+    try:
+        address = ipaddress.IPv4Address(written)
+    except ValueError:
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def _random(kind: str, token: bytes) -> bool:

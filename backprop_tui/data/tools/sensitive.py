@@ -8,7 +8,7 @@ compared the same way; and only what is left meets a regular expression.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,6 @@ KINDS: dict[str, str] = {
 }
 _BLOCK = 1 << 18
 _ANCHORS = b"@_-IJ"
-_AROUND = 8
 
 
 @dataclass(slots=True)
@@ -97,10 +96,12 @@ def _found(buffer: bytes) -> Iterator[tuple[str, int]]:
             yield kind, place
     for place in _likely_tokens(octets, places):
         yield from patterns.tokens(buffer, max(0, place - 6), place + 1)
-    for kind, start, end in _likely_numbers(octets, digits):
-        hit = _NUMBERS[kind](buffer, start, end)
-        if hit is not None:
-            yield kind, hit
+    if len(digits) and b"\\u" in buffer:
+        digits = digits[~_escaped(octets, digits)]
+    for kind, start in _likely_numbers(octets, digits):
+        holds, before = _NUMBERS[kind]
+        if any(holds(buffer, start - step) for step in before if step <= start):
+            yield kind, start
 
 
 def _anchors(octets: np.ndarray[Any, Any]) -> tuple[dict[int, np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
@@ -172,8 +173,17 @@ def _likely_tokens(octets: np.ndarray[Any, Any], places: dict[int, np.ndarray[An
     return likely
 
 
-def _likely_numbers(octets: np.ndarray[Any, Any], digits: np.ndarray[Any, Any]) -> Iterator[tuple[str, int, int]]:
-    """(kind, from, to) of groups of digits whose lengths and separators fit a kind."""
+def _escaped(octets: np.ndarray[Any, Any], digits: np.ndarray[Any, Any]) -> Any:
+    """Whether a digit belongs to an escape such as \\u00e9, which is a letter and would merge with a number behind it."""
+    near = _Near(octets, digits)
+    flags = near(-1, b"u") & near(-2, b"\\")
+    for step in (2, 3, 4):
+        flags |= near(-step, b"u") & near(-step - 1, b"\\")
+    return flags
+
+
+def _likely_numbers(octets: np.ndarray[Any, Any], digits: np.ndarray[Any, Any]) -> Iterator[tuple[str, int]]:
+    """(kind, place) of groups of digits whose lengths and separators fit a kind."""
     import numpy as np
 
     if not len(digits):
@@ -203,14 +213,15 @@ def _likely_numbers(octets: np.ndarray[Any, Any], digits: np.ndarray[Any, Any]) 
     }  # fmt: skip
     for kind, flags in groups.items():
         for start in starts[flags].tolist():
-            yield kind, max(0, start - _AROUND), min(len(octets), start + 64)
+            yield kind, start
 
 
 _UPPER = bytes(range(0x41, 0x5B))
-_NUMBERS = {
-    "phone": patterns.phone,
-    "ssn": patterns.ssn,
-    "card": patterns.card,
-    "iban": patterns.iban,
-    "ip": patterns.ip_address,
+# What tells, and how far before its first likely digit a number of the kind may begin: `+`, `(`, `1-`, a country.
+_NUMBERS: dict[str, tuple[Callable[[bytes, int], bool], tuple[int, ...]]] = {
+    "phone": (patterns.is_phone, (0, 1, 2, 3)),
+    "ssn": (patterns.is_ssn, (0,)),
+    "card": (patterns.is_card, (0,)),
+    "iban": (patterns.is_iban, (2,)),
+    "ip": (patterns.is_public_ip, (0,)),
 }
