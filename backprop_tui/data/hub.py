@@ -105,33 +105,34 @@ def fetch(named: Named, *, on_file: OnFile | None = None) -> Fetched:
         TryAgainError: HUB_BUSY.
     """
     _quiet()
-    revision, files = _listing(named)
+    revision, files, away = _listing(named)
     if not readable(files) and named.revision is None:
         named = Named(named.repo, CONVERTED, named.path)
         try:
-            revision, files = _listing(named)
+            revision, files, away = _listing(named)
         except DataError:
             raise no_rows(Named(named.repo).words) from None
-    card = {} if named.path or _CARD not in files else _card(_download(named, _CARD, revision))
+    card = {} if named.path or _CARD not in files else _card(_download(named, _CARD, revision, away))
     choice = choose(readable(files), card, named.path, named.words)
-    _check_space(named, revision, {name: files[name] for name in choice.names})
+    if not away:
+        _check_space(named, revision, {name: files[name] for name in choice.names})
     got: list[Path] = []
     for name in choice.names:
         if on_file is not None:
             on_file(safe_text(name), len(got), len(choice.names))
-        got.append(_download(named, name, revision))
+        got.append(_download(named, name, revision, away))
     return Fetched(tuple(got), revision, tuple((Path(name), reason) for name, reason in choice.skipped))
 
 
-def _listing(named: Named) -> tuple[str, dict[str, int]]:
-    """The commit, and the names and sizes of its files: from the hub, or as noted when it was last asked."""
+def _listing(named: Named) -> tuple[str, dict[str, int], bool]:
+    """The commit, the names and sizes of its files, and whether the hub is away and they are as noted before."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
     asked = named.revision or _MAIN
     try:
         if _SHA.fullmatch(asked) and (known := _noted(named)) is not None:
-            return known
+            return *known, False
         api = HfApi()
         revision = api.dataset_info(named.repo, revision=asked, timeout=_PATIENCE).sha or asked
         tree = api.list_repo_tree(named.repo, recursive=True, revision=revision, repo_type="dataset")
@@ -143,17 +144,17 @@ def _listing(named: Named) -> tuple[str, dict[str, int]]:
         known = _noted(named) or _in_cache(named)
         if known is None:
             raise problem from None
-        return known
+        return *known, True
     files = {name: files[name] for name in [*readable(files), *([_CARD] if _CARD in files else [])]}
     _note(named, revision, files)
-    return revision, files
+    return revision, files, False
 
 
-def _download(named: Named, name: str, revision: str) -> Path:
+def _download(named: Named, name: str, revision: str, away: bool) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(named.repo, name, repo_type="dataset", revision=revision))
+        return Path(hf_hub_download(named.repo, name, repo_type="dataset", revision=revision, local_files_only=away))
     except refusals() as error:
         raise told(error, f"{named.words}/{name}") from None
 

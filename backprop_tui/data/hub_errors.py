@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
 from backprop_tui.protocol.errors import BackpropError, DataError, TryAgainError, UnavailableError
 from backprop_tui.protocol.text import safe_text
 
+#: What the disk says, and never the network.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN."
 
 
@@ -46,6 +50,10 @@ def told(error: BaseException, where: str) -> BackpropError:
         return DataError("HUB_NOT_FOUND", f"{name} is not a name the hub allows.", "Write hf://datasets/org/name.")
     if isinstance(error, errors.HfHubHTTPError):
         return _status(error.response.status_code if error.response is not None else 0, name)
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return UnavailableError(
+            "HUB_CACHE_UNWRITABLE", f"{name} can't be kept: {error.strerror}.", "Free some space, or set HF_HOME."
+        )
     return unreachable(name, "and it is not in the cache")
 
 
