@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+import msgspec
+
 from backprop_tui.data.formats.conversation import (
     Conversation,
     Message,
@@ -17,7 +19,9 @@ from backprop_tui.data.tools.texts import arguments_of, canonical
 
 #: Bytes of a content key.
 KEY_SIZE = 16
-_blake2b = hashlib.blake2b
+_sha256 = hashlib.sha256
+#: Each text with its length in front, as MessagePack writes a list of them.
+_packed = msgspec.msgpack.Encoder().encode
 
 
 def content_key(row: Normalised) -> bytes:
@@ -30,19 +34,14 @@ def content_key(row: Normalised) -> bytes:
     shape: list[str] = []
     texts: list[str] = []
     if type(row) is Conversation and not row.tools:
-        # Nearly every row: turns of nothing but a role and words. One pass, since this is paid for every row of a file.
-        plain = ["conversation"]
+        # Nearly every row: turns of nothing but a role and words. Paid for every row of a file, so it is done at once.
+        said = ["conversation"]
         for message in row.messages:
-            role, content = message.role, message.content
             if message.reasoning or message.tool_calls or message.name or message.tool_call_id:
                 break
-            plain.append(f" m{len(role)},{len(content)}")
-            texts += (role, content)
+            said += (message.role, message.content)
         else:
-            plain.append(" .\n")
-            written = "".join(plain + texts)
-            return _blake2b(written.encode("utf-8", "surrogatepass"), digest_size=KEY_SIZE).digest()
-        texts = []
+            return _sha256(_packed(said)).digest()[:KEY_SIZE]
     if isinstance(row, Conversation):
         shape.append("conversation")
         _messages(row.messages, shape, texts)
@@ -91,4 +90,4 @@ def _text(text: str, shape: list[str], texts: list[str]) -> None:
 
 def _digest(shape: list[str], texts: list[str]) -> bytes:
     written = "".join((" ".join(shape), "\n", *texts))
-    return hashlib.blake2b(written.encode("utf-8", "surrogatepass"), digest_size=KEY_SIZE).digest()
+    return _sha256(written.encode("utf-8", "surrogatepass")).digest()[:KEY_SIZE]

@@ -86,19 +86,19 @@ def test_every_kind_has_a_meaning_and_an_example() -> None:
 
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in HITS.items() for text in texts])
-@pytest.mark.parametrize("frame", ["{}", "Write to {} today", "first\n{}\nlast", "\u00e9{}", "\u53f7{}\u3002", "({})"])
-@pytest.mark.parametrize("ascii_only", [False, True])
-def test_what_counts(kind: str, text: str, frame: str, ascii_only: bool) -> None:
-    assert count_sensitive(lines(frame.format(text), ascii_only=ascii_only)) == {kind: 1}
+def test_what_counts(kind: str, text: str) -> None:
+    for frame in ("{}", "Write to {} today", "first\n{}\nlast", "\u00e9{}", "\u53f7{}\u3002", "({})"):
+        for ascii_only in (False, True):
+            assert count_sensitive(lines(frame.format(text), ascii_only=ascii_only)) == {kind: 1}, (frame, ascii_only)
 
 
 @pytest.mark.parametrize("text", MISSES)
-@pytest.mark.parametrize("frame", ["{}", "a\n{}\nb", "see {}, please"])
-def test_what_only_looks_like_it(text: str, frame: str) -> None:
-    assert count_sensitive(lines(frame.format(text))) == {}
+def test_what_only_looks_like_it(text: str) -> None:
+    for frame in ("{}", "a\n{}\nb", "see {}, please"):
+        assert count_sensitive(lines(frame.format(text))) == {}, frame
 
 
-@pytest.mark.parametrize("text", [text for texts in HITS.values() for text in texts])
+@pytest.mark.parametrize("text", [texts[0] for texts in HITS.values()])
 def test_a_buffer_may_begin_and_end_anywhere(text: str) -> None:
     raw = text.encode()
     assert count_sensitive(raw).total() == count_sensitive(b"\n" + raw).total() == count_sensitive(raw + b"\n").total()
