@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from backprop_tui.data.packing import PackingForecast
 from backprop_tui.data.part import MOST_EACH, MOST_PROBLEMS
 from backprop_tui.data.rows import Problem
@@ -93,7 +95,8 @@ class Inspection:
         """The verdict in a few words."""
         if self.errors and self.refuses_damage:
             first = next((problem for problem in self.problems if problem.severity == "error"), None)
-            where = f" ({first.where})" if first and first.where else ""
+            place = msgspec.structs.replace(first, column=None).where if first else ""
+            where = f" ({place})" if place else ""
             return f"{self.errors:,} damaged {'row' if self.errors == 1 else 'rows'}{where}"
         if not self.kept:
             return self.dropped.most_common(1)[0][0] if self.dropped else "no rows"

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,11 +126,23 @@ def _described(source: Source) -> Iterator[dict[str, Any]]:
         yield describe_file(path, dvc=None if ours else pins.dvc_pin(path), git=folders.get(path.parent))
 
 
-def describe_file(path: Path, *, dvc: pins.DvcPin | None = None, git: pins.GitFolder | None = None) -> dict[str, Any]:
+def unhurried() -> bool:
+    """What is asked about cancelling where nobody cancels."""
+    return False
+
+
+def describe_file(
+    path: Path,
+    *,
+    dvc: pins.DvcPin | None = None,
+    git: pins.GitFolder | None = None,
+    cancelled: Callable[[], bool] = unhurried,
+) -> dict[str, Any]:
     """Name, size and sha256 of one file, and how it compares with what DVC and git know of it; JSON-ready.
 
     Raises:
         DataError: the file can't be opened.
+        InterruptedError: cancelled.
     """
     with open_file(path) as stream:
         digests = {"sha256": hashlib.sha256()}
@@ -139,6 +151,8 @@ def describe_file(path: Path, *, dvc: pins.DvcPin | None = None, git: pins.GitFo
         if git is not None:
             digests["git"] = pins.git_digest(os.fstat(stream.fileno()).st_size, git.commit)
         while chunk := stream.read(_CHUNK):
+            if cancelled():
+                raise InterruptedError
             for digest in digests.values():
                 digest.update(chunk)
         size = stream.tell()

@@ -28,7 +28,7 @@ from backprop_tui.data.packing import forecast
 from backprop_tui.data.part import How, Part
 from backprop_tui.data.places import DataSet, check_set
 from backprop_tui.data.purposes import OTHER
-from backprop_tui.data.rows import Problem, Row
+from backprop_tui.data.rows import Problem
 from backprop_tui.data.readers import jsonl
 from backprop_tui.data.readers.files import open_file
 from backprop_tui.data.sources import read_rows
@@ -200,21 +200,10 @@ def _parts_read_here(
         for note in notes:
             look.note(note)
         notes.clear()
-        first, line = batch[0].index, batch[0].line or 1
-        look.take(_rebased(batch, first, line - 1))
-        part = look.part()
-        last = batch[-1]
-        part.lines = (last.line or line) - line + 1
-        yield part, last.end
-
-
-def _rebased(rows: list[Row], index: int, lines: int) -> Iterator[Row]:
-    for row in rows:
-        problem = row.problem
-        if problem is not None and problem.line is not None:
-            problem = msgspec.structs.replace(problem, line=problem.line - lines)
-        line = None if row.line is None else row.line - lines
-        yield msgspec.structs.replace(row, index=row.index - index, line=line, problem=problem)
+        first = batch[0].index
+        look.take(msgspec.structs.replace(row, index=row.index - first) for row in batch)
+        # Lines are those of the file already, so the part counts none to go on from.
+        yield look.part(), batch[-1].end
 
 
 def _measurer(tokenizer: Tokenises | None, how: How) -> Measurer | None:

@@ -19,9 +19,9 @@ from backprop_tui.data.formats import (
     Conversation,
     Normalised,
     PlainText,
-    purpose_of,
     row_reader,
 )
+from backprop_tui.data.formats.conversation import PURPOSES
 from backprop_tui.data.formats.notes import NOTES, notes_of
 from backprop_tui.data.part import MOST_EACH, MOST_PROBLEMS, How, Part
 from backprop_tui.data.readers.files import BOM, MAX_LINE, bom_note, open_file, refuse_wide_encoding, too_long
@@ -56,7 +56,7 @@ class Look:
         self._part = Part(problems=[])
         self._dropped: Counter[str] = Counter()
         self._formats: Counter[str] = Counter()
-        self._purposes: Counter[str] = Counter()
+        self._kinds: Counter[type[Normalised]] = Counter()
         self._codes: Counter[str] = Counter()
         self._digests: list[bytes] = []
         self._characters = array("I")
@@ -96,7 +96,13 @@ class Look:
             self._search()
         part = self._part
         part.sensitive = dict(self._sensitive)
-        part.dropped, part.formats, part.purposes = dict(self._dropped), dict(self._formats), dict(self._purposes)
+        part.dropped, part.formats = dict(self._dropped), dict(self._formats)
+        part.kept = sum(self._kinds.values())
+        part.chats = any(kind is not PlainText for kind in self._kinds)
+        part.purposes = {}
+        for kind, count in self._kinds.items():
+            purpose = PURPOSES[kind]
+            part.purposes[purpose] = part.purposes.get(purpose, 0) + count
         part.problem_counts = dict(self._codes)
         part.digests = b"".join(self._digests)
         part.characters, part.tokens = self._characters.tobytes(), self._tokens.tobytes()
@@ -115,19 +121,17 @@ class Look:
         self.note(Problem(error.code, error.cause, error.next_step, line, index + 1, "warn", value=value))
 
     def _keep(self, index: int, line: int | None, name: str, row: Normalised) -> None:
-        self._part.kept += 1
         self._formats[name] += 1
-        self._purposes[purpose_of(row)] += 1
-        if type(row) is Conversation:
-            length = 0
-            for message in row.messages:
+        kind = type(row)
+        self._kinds[kind] += 1
+        length = 0
+        if kind is Conversation:
+            for message in row.messages:  # type: ignore[union-attr]
                 length += len(message.content)
         else:
             length = sum(map(len, texts_of(row)))
         self._characters.append(min(length, 0xFFFFFFFF))
         self._digests.append(content_key(row))
-        if type(row) is not PlainText:
-            self._part.chats = True
         if self._scan:
             self._texts.append(row_text(row).replace("\n", " "))
             if len(self._texts) == BATCH:
@@ -189,6 +193,8 @@ def look_at_lines(path: Path, start: int, end: int, how: How, measure: Measurer 
         if buffer.startswith(BOM):
             first = len(BOM)
             look.note(bom_note())
+            if 1 in long_lines:
+                long_lines[1] -= first
     lines = buffer[first:].split(b"\n")
     if not lines[-1]:
         lines.pop()
@@ -216,7 +222,8 @@ def _lines_between(file: BinaryIO, start: int, end: int) -> tuple[bytes, dict[in
         rest = file.readline(max(1, MAX_LINE - begun + 1))
         if not rest.endswith(b"\n") and begun + len(rest) > MAX_LINE:
             size = begun + len(rest) + _pass_line(file)
-            return buffer + rest, {buffer.count(b"\n") + 1: size}
+            file.seek(-1, 1)
+            return buffer + rest, {buffer.count(b"\n") + 1: size - (file.read(1) == b"\n")}
         buffer += rest
     return buffer, {}
 

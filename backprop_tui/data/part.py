@@ -15,7 +15,7 @@ MOST_EACH = 20
 
 
 class How(msgspec.Struct, frozen=True):
-    """How rows are read: the format or `auto`, the mapping of columns, the longest row in tokens, and what is learnt."""
+    """How rows are read: format or `auto`, mapping of columns, longest row in tokens, what is learnt."""
 
     format: str = "auto"
     columns: str = ""
@@ -24,10 +24,11 @@ class How(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct):
-    """Findings over consecutive rows. Lines and rows of the problems count from the part's beginning.
+    """Findings over consecutive rows. Rows of the problems count from the part's beginning.
 
     Attributes:
-        lines: lines passed. rows: rows read, broken ones included. kept: rows that can be used.
+        lines: lines passed, where those of the problems count from the part's beginning too; 0 where they are the file's.
+        rows: rows read, broken ones included. kept: rows that can be used.
         dropped: rows left out, by reason. formats, purposes: kept rows by format and by what they are for.
         problems: the first ones. problem_counts: all of them, by code. errors: how many of them are errors.
         digests: 16 bytes for each kept row's content. characters, tokens: 4 bytes for each kept row (little endian);

