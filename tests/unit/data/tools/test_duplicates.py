@@ -64,6 +64,10 @@ def test_a_row_keeps_its_key_across_a_process_border(row: Normalised) -> None:
     [
         (chat("ab", "c"), chat("a", "bc")),
         (chat("a", "b", "c"), chat("a", "b\n", "c")),
+        (
+            Conversation((Message("user", "auser"), Message("user", "b"))),
+            Conversation((Message("user", "a"), Message("user", "userb"))),
+        ),
         (PlainText("user"), Conversation((Message("user", ""),))),
         (Conversation((Message("user", "a", name="b"),)), Conversation((Message("user", "a", tool_call_id="b"),))),
         (
