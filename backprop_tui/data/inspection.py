@@ -28,9 +28,9 @@ from backprop_tui.data.packing import forecast
 from backprop_tui.data.part import How, Part
 from backprop_tui.data.places import DataSet, check_set
 from backprop_tui.data.purposes import OTHER
-from backprop_tui.data.rows import Problem
 from backprop_tui.data.readers import jsonl
 from backprop_tui.data.readers.files import open_file
+from backprop_tui.data.rows import Problem
 from backprop_tui.data.sources import read_rows
 from backprop_tui.data.statistics import length_stats, repeated
 from backprop_tui.protocol.errors import DataError

@@ -9,6 +9,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from backprop_tui.protocol.errors import DataError
@@ -106,7 +107,7 @@ def _limit(what: int, value: int) -> None:
 def _address_space() -> int | None:
     """Bytes of address space in use, None where the system doesn't say (then memory is not limited)."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[0]) * resource.getpagesize()
+        words = Path("/proc/self/statm").read_text(encoding="ascii")
+        return int(words.split()[0]) * resource.getpagesize()
     except (OSError, ValueError):
         return None

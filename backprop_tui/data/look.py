@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from backprop_tui.data.chat_lines import NAME as CHAT
+from backprop_tui.data.chat_lines import plain_chat
 from backprop_tui.data.encoded import Measure
 from backprop_tui.data.formats import (
     Conversation,
@@ -51,6 +53,7 @@ class Look:
 
     def __init__(self, how: How, measure: Measurer | None = None, *, scan_text: bool = False) -> None:
         self._read = row_reader(how.format, how.columns)
+        self._plain = how.format in ("auto", CHAT) and not how.columns.strip()
         self._max_length = how.max_length
         self._measure = measure
         self._part = Part(problems=[])
@@ -68,25 +71,54 @@ class Look:
 
     def take(self, rows: Iterable[Row]) -> None:
         """Look at rows; their `index` counts from 0 at the part's first row."""
-        part, read, waits = self._part, self._read, self._measure is not None
         for row in rows:
-            part.rows += 1
-            if row.problem is not None:
-                self.note(msgspec.structs.replace(row.problem, row=row.index + 1))
-                if row.problem.severity == "error":
-                    self._dropped[DAMAGED] += 1
+            self._take(row)
+
+    def take_lines(self, lines: Sequence[bytes], long_lines: Mapping[int, int]) -> None:
+        """Look at lines of a JSON Lines file, numbered from 1.
+
+        Args:
+            lines: without their line breaks.
+            long_lines: true sizes of those that were not read to their end.
+        """
+        part, tried = self._part, self._plain
+        hits, misses = 0, 0
+        for number, raw in enumerate(lines, 1):
+            if tried and len(raw) <= MAX_LINE:
+                chat = plain_chat(raw)
+                if chat is not None:
+                    hits += 1
+                    part.rows += 1
+                    self._use(part.rows - 1, number, CHAT, chat)
                     continue
-            try:
-                name, normalised = read(row.value)
-            except RowRejected as error:
-                self._reject(error, row.line, row.index)
-                continue
-            if not waits:
-                self._keep(row.index, row.line, name, normalised)
-                continue
-            self._waiting.append((row.index, row.line, name, normalised))
-            if len(self._waiting) == BATCH:
-                self._count()
+                misses += 1
+                # Another kind of file: trying each line twice would cost more than it spares.
+                tried = misses < 64 or hits > misses
+            row = _row_of(raw, number, part.rows, long_lines)
+            if row is not None:
+                self._take(row)
+
+    def _take(self, row: Row) -> None:
+        self._part.rows += 1
+        if row.problem is not None:
+            self.note(msgspec.structs.replace(row.problem, row=row.index + 1))
+            if row.problem.severity == "error":
+                self._dropped[DAMAGED] += 1
+                return
+        try:
+            name, normalised = self._read(row.value)
+        except RowRejected as error:
+            self._reject(error, row.line, row.index)
+            return
+        self._use(row.index, row.line, name, normalised)
+
+    def _use(self, index: int, line: int | None, name: str, row: Normalised) -> None:
+        if self._measure is None:
+            self._keep(index, line, name, row)
+            return
+        self._waiting.append((index, line, name, row))
+        if len(self._waiting) == BATCH:
+            self._count()
 
     def part(self) -> Part:
         """What was found so far."""
@@ -198,7 +230,7 @@ def look_at_lines(path: Path, start: int, end: int, how: How, measure: Measurer 
     lines = buffer[first:].split(b"\n")
     if not lines[-1]:
         lines.pop()
-    look.take(_rows(lines, long_lines))
+    look.take_lines(lines, long_lines)
     part = look.part()
     part.lines = len(lines)
     part.sensitive = dict(count_sensitive(buffer))
@@ -238,17 +270,12 @@ def _pass_line(file: BinaryIO) -> int:
     return passed
 
 
-def _rows(lines: Sequence[bytes], long_lines: Mapping[int, int]) -> Iterator[Row]:
-    index = 0
-    for number, raw in enumerate(lines, 1):
-        if raw.endswith(b"\r"):
-            raw = raw.rstrip(b"\r")
-        if not raw or raw.isspace():
-            continue
-        problem: Problem | None
-        if len(raw) > MAX_LINE:
-            value, problem = None, too_long(raw, number, long_lines.get(number, len(raw)))
-        else:
-            value, problem = parse_line(raw, number)
-        yield Row(index, number, value, problem)
-        index += 1
+def _row_of(raw: bytes, number: int, index: int, long_lines: Mapping[int, int]) -> Row | None:
+    """A line as a row, None when it is blank."""
+    raw = raw.rstrip(b"\r")
+    if not raw or raw.isspace():
+        return None
+    if len(raw) > MAX_LINE:
+        return Row(index, number, None, too_long(raw, number, long_lines.get(number, len(raw))))
+    value, problem = parse_line(raw, number)
+    return Row(index, number, value, problem)

@@ -25,7 +25,10 @@ def pack_rows(
     sequence is not made of equally long rows. A row longer than `capacity` gets a sequence of its own, uncut.
 
     Args:
-        lengths: tokens of each row. capacity: tokens of a sequence. most_rows: rows of a sequence. seed: of the shuffle.
+        lengths: tokens of each row.
+        capacity: tokens of a sequence.
+        most_rows: rows of a sequence.
+        seed: of the shuffle.
         in_order: rows are not shuffled and only neighbours share a sequence, so that a curriculum stays one.
 
     Returns:

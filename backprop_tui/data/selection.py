@@ -156,7 +156,9 @@ def select(found: Scan, part: DataPart, seed: int, *, split: bool = True) -> Sel
     """Sample, hold out, mix and order the usable rows.
 
     Args:
-        found: the scan. part: the data settings. seed: the run's seed.
+        found: the scan.
+        part: the data settings.
+        seed: the run's seed.
         split: whether rows are held out; False where a file of held-out rows is given.
 
     Raises:
