@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from backprop_tui.cli import words
+from backprop_tui.cli.dataset_words import dataset_facts
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json, add_run
 from backprop_tui.protocol.errors import EXIT_OK, DataError
@@ -34,11 +35,12 @@ def run(args: Namespace, out: Output) -> int:
         spec = {}
         out.say(str(error))
     saved = checkpoints.list_checkpoints(found)
+    dataset = found.read_dataset()
     if args.json:
         listed = [{"step": c.step, "path": str(c.path), "bytes": c.bytes, "problem": c.problem} for c in saved]
-        out.json({**summary.to_dict(), "spec": spec, "checkpoints": listed})
+        out.json({**summary.to_dict(), "spec": spec, "dataset": dataset, "checkpoints": listed})
         return EXIT_OK
-    for label, text in _facts(summary, spec, out):
+    for label, text in (*_facts(summary, spec, out), *dataset_facts(dataset or {})):
         out.line(out.style(f"{label:<{_LABEL}}", "dim") + text)
     for index, info in enumerate(saved):
         label = "checkpoints" if index == 0 else ""

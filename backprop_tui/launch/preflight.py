@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backprop_tui.config import paths
 from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.protocol.spec import RunSpec
+    from backprop_tui.protocol.spec import DataPart, RunSpec
 
 DEMO = "demo"
 #: Room for the journal, logs and tokenizer files, in bytes.
@@ -38,6 +40,41 @@ def check(spec: RunSpec, *, on_progress: Progress | None = None) -> RunSpec:
         DataError: what is wrong with the data or the model directory.
         UsageError: the model's name is neither a path nor a hub id.
     """
+    return _checked(spec, on_progress)[0]
+
+
+def check_and_record(spec: RunSpec, *, on_progress: Progress | None = None) -> tuple[RunSpec, dict[str, Any]]:
+    """As `check`, noting beside it what the data is; hashing the files goes on while their rows are read.
+
+    Returns:
+        The resolved spec, and what `data.launched.check_launched` compares with; JSON-ready.
+
+    Raises:
+        BackpropError: as `check`, and DATA_CHANGED when a file changes meanwhile.
+    """
+    from backprop_tui.data.launched import check_launched, record_launch
+
+    over = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
+        try:
+            noted: list[Future[dict[str, Any]]] = []
+            resolved, rows = _checked(
+                spec,
+                on_progress,
+                lambda part: noted.append(beside.submit(record_launch, part, cancelled=over.is_set)),
+            )
+            record = noted[0].result()
+        finally:
+            over.set()
+    check_launched(resolved.data, record)
+    record["train"]["rows"] = rows
+    return resolved, record
+
+
+def _checked(
+    spec: RunSpec, on_progress: Progress | None, on_data: Callable[[DataPart], None] | None = None
+) -> tuple[RunSpec, int]:
+    """The resolved spec and the rows of its training data; `on_data` is told the data settings before rows are read."""
     from backprop_tui.data import training_set
     from backprop_tui.data.models import resolve_model
 
@@ -45,9 +82,12 @@ def check(spec: RunSpec, *, on_progress: Progress | None = None) -> RunSpec:
     _check_runs_dir()
     # Whether a chat template is needed depends on the rows; reading them says so.
     model_dir = resolve_model(spec.model.base, spec.model.revision, need_template=False)
-    training_set.check(spec.data, model_dir, on_progress=on_progress)
+    resolved = _resolved(spec)
+    if on_data is not None:
+        on_data(resolved.data)
+    facts = training_set.check(resolved.data, model_dir, on_progress=on_progress)
     _check_disk(spec, model_dir)
-    return _resolved(spec)
+    return resolved, int(facts["rows"])
 
 
 def _check_packages(spec: RunSpec) -> None:
@@ -95,14 +135,18 @@ def _check_disk(spec: RunSpec, model_dir: Path | None) -> None:
 
 
 def _resolved(spec: RunSpec) -> RunSpec:
+    from backprop_tui.data.launched import lasting_words
+    from backprop_tui.data.places import resolve
+
     base = Path(spec.model.base).expanduser()
     model = spec.model
     if spec.model.base != DEMO and base.is_dir():
         model = model.model_copy(update={"base": str(base.absolute())})
+    held_out = spec.data.eval_path
     data = spec.data.model_copy(
         update={
-            "path": spec.data.path if spec.data.path == DEMO else str(Path(spec.data.path).expanduser().absolute()),
-            "eval_path": str(Path(spec.data.eval_path).expanduser().absolute()) if spec.data.eval_path else None,
+            "path": lasting_words(resolve(spec.data.path)),
+            "eval_path": lasting_words(resolve(held_out)) if held_out else None,
         }
     )
     return spec.model_copy(update={"name": spec.title[:_NAME_LIMIT], "model": model, "data": data})

@@ -49,10 +49,10 @@ def start_run(spec: RunSpec) -> RunDir:
     Raises:
         BackpropError: what preflight or the engine found wrong; nothing is left behind.
     """
-    from backprop_tui.launch.preflight import check
+    from backprop_tui.launch.preflight import check_and_record
 
-    resolved = check(spec)
-    run = create_run(resolved.model_dump(mode="json"))
+    resolved, launched = check_and_record(spec)
+    run = create_run(resolved.model_dump(mode="json"), launched=launched)
     try:
         launch_engine(run)
     except BackpropError:

@@ -72,7 +72,7 @@ class PhasePayload(TypedDict):
 
 
 class PlanPayload(TypedDict):
-    """What the worker is about to do, known once data and model are loaded."""
+    """What the worker is about to do, known once data and model are loaded. `dataset` is the data's short id (`fp-…`)."""
 
     total_steps: int
     steps_per_epoch: int
@@ -90,6 +90,7 @@ class PlanPayload(TypedDict):
     dtype: str
     save_every: int
     eval_every: int
+    dataset: NotRequired[str]
 
 
 class StepPayload(TypedDict):

@@ -16,6 +16,8 @@ from backprop_tui.protocol.errors import DataError, UnavailableError, UsageError
 
 _ID = re.compile(r"^\d{8}-\d{6}-[0-9a-z]{4}$")
 _CHECKPOINT = re.compile(r"^step-(\d{6,})$")
+#: Key of run.json that is no part of the spec.
+_LAUNCHED = "dataset"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -37,7 +39,7 @@ class RunDir:
 
     @property
     def spec_file(self) -> Path:
-        """run.json: the resolved RunSpec, written once."""
+        """run.json: the resolved RunSpec and what the data was, written once."""
         return self.path / "run.json"
 
     @property
@@ -80,16 +82,52 @@ class RunDir:
         """Exports, reports, samples."""
         return self.path / "artifacts"
 
+    @property
+    def dataset_file(self) -> Path:
+        """artifacts/dataset.json: the fingerprint of what is trained on, written by the worker."""
+        return self.artifacts / "dataset.json"
+
     def checkpoint(self, step: int) -> Path:
         """Where the checkpoint of an optimiser step lives."""
         return self.checkpoints / f"step-{step:06d}"
 
     def read_spec(self) -> dict[str, Any]:
-        """run.json as plain data.
+        """The spec in run.json as plain data.
 
         Raises:
             DataError: missing, unreadable or not JSON.
         """
+        words = self._read_run()
+        words.pop(_LAUNCHED, None)
+        return words
+
+    def read_launched(self) -> dict[str, Any] | None:
+        """What the data was at the launch, noted in run.json beside the spec; None when it was not noted.
+
+        Raises:
+            DataError: missing, unreadable or not JSON.
+        """
+        launched = self._read_run().get(_LAUNCHED)
+        return launched if isinstance(launched, dict) else None
+
+    def read_dataset(self) -> dict[str, Any] | None:
+        """The fingerprint of what is trained on; None before the rows are tokenised, or when it can't be read."""
+        try:
+            words = json.loads(self.dataset_file.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        return words if isinstance(words, dict) else None
+
+    def write_dataset(self, fingerprint: dict[str, Any]) -> None:
+        """Replace the fingerprint as a whole.
+
+        Raises:
+            OSError: the disk is full or broken; the earlier one is then untouched.
+        """
+        self.artifacts.mkdir(mode=0o700, exist_ok=True)
+        write_atomic(self.dataset_file, json.dumps(fingerprint, indent=1).encode())
+
+    def _read_run(self) -> dict[str, Any]:
         try:
             words = json.loads(self.spec_file.read_bytes())
         except (OSError, ValueError):
@@ -101,8 +139,15 @@ class RunDir:
         return words
 
 
-def create_run(spec_words: dict[str, Any], root: Path | None = None) -> RunDir:
+def create_run(
+    spec_words: dict[str, Any], root: Path | None = None, *, launched: dict[str, Any] | None = None
+) -> RunDir:
     """Make a fresh run directory (0700) holding run.json.
+
+    Args:
+        spec_words: the resolved spec.
+        root: directory of all runs; None is the person's own.
+        launched: what the data is, noted beside the spec.
 
     Raises:
         UnavailableError: the place can't be written.
@@ -120,7 +165,8 @@ def create_run(spec_words: dict[str, Any], root: Path | None = None) -> RunDir:
                 continue
         run.checkpoints.mkdir(mode=0o700)
         run.artifacts.mkdir(mode=0o700)
-        write_atomic(run.spec_file, json.dumps(spec_words, indent=1).encode())
+        words = spec_words if launched is None else {**spec_words, _LAUNCHED: launched}
+        write_atomic(run.spec_file, json.dumps(words, indent=1).encode())
     except OSError as error:
         raise UnavailableError(
             "RUNS_DIR_NOT_WRITABLE",

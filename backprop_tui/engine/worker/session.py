@@ -10,33 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backprop_tui.data.fingerprint import short_id, stale_pins
+from backprop_tui.data.identify import with_id
 from backprop_tui.data.models import DEMO
 from backprop_tui.engine.worker.channel import EventSink, Inbox, Phase, StoppedEarly
+from backprop_tui.engine.worker.continuity import check_after, check_before, check_same_data
 from backprop_tui.engine.worker.faults import fault_payload
 from backprop_tui.engine.worker.logs import forwarded_logs, quieten_libraries
 from backprop_tui.engine.worker.progress import Progress, read_state
 from backprop_tui.engine.worker.schedule import Schedule, make_schedule
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.commands import CommandName
-from backprop_tui.protocol.errors import DataError
+from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.protocol.fields import validate_spec
 from backprop_tui.protocol.spec import RunSpec
-from backprop_tui.store.checkpoints import read_manifest
+from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import RunDir
 
 if TYPE_CHECKING:
     from backprop_tui.engine.worker.dataset import RunData
     from backprop_tui.engine.worker.loading import Loaded
     from backprop_tui.engine.worker.precision import Precision
-
-#: Parts of a data fingerprint that decide which tokens are drawn when, in words. A renamed file is none of them.
-_IDENTITY = {
-    "train": "the training rows",
-    "eval": "the held-out rows",
-    "tokenizer": "the tokenizer",
-    "template": "the chat template",
-    "seed": "the seed",
-}
 
 
 @dataclass(slots=True)
@@ -90,6 +84,8 @@ class Session:
             progress, versions = read_state(resume)
             progress.checkpoint_step = progress.step
             self.progress = progress
+        else:
+            check_before(self.run, spec.data)
 
         with self.sink.phase("load", "model files") as phase:
             self._import(phase)
@@ -99,8 +95,11 @@ class Session:
         self._go_on()
         data = self._tokenise(spec, directory)
         if resume is not None:
-            check_same_data(resume, data.fingerprint)
+            check_same_data(resume, data.fingerprint, spec.data)
             self._tell_versions(versions)
+        else:
+            check_after(self.run, data.fingerprint)
+        self._keep_fingerprint(data.fingerprint)
         self._go_on()
         with self.sink.phase("load", "weights") as phase:
             loaded, precision = self._load(spec, directory, phase)
@@ -126,6 +125,18 @@ class Session:
 
         with self.sink.phase("tokenise") as phase:
             return load_data(spec, directory, phase)
+
+    def _keep_fingerprint(self, fingerprint: dict[str, Any]) -> None:
+        for problem in stale_pins(fingerprint):
+            self.sink.log("warn", "worker", f"{problem.code}: {problem.cause} {problem.next_step}")
+        try:
+            self.run.write_dataset(with_id(fingerprint))
+        except OSError as error:
+            raise UnavailableError(
+                "RUN_NOT_WRITABLE",
+                f"{safe_text(self.run.dataset_file)} can't be written: {error.strerror}.",
+                "Free some space or mend its permissions, then resume.",
+            ) from None
 
     def _load(self, spec: RunSpec, directory: Path, phase: Phase) -> tuple[Loaded, Precision]:
         from backprop_tui.engine.worker.loading import adapt_model, load_model, load_tokenizer, use_threads
@@ -252,32 +263,6 @@ def see_one_gpu(environment: MutableMapping[str, str], spec: RunSpec) -> None:
     environment["CUDA_VISIBLE_DEVICES"] = "0" if seen is None else seen.split(",")[0].strip()
 
 
-def check_same_data(checkpoint: Path, fingerprint: dict[str, Any]) -> None:
-    """Refuse to go on with other rows than before: the position in the data would mean something else.
-
-    Raises:
-        DataError: RESUME_DATA_CHANGED, naming what differs.
-    """
-    manifest = read_manifest(checkpoint)
-    before = manifest.get("fingerprint") if manifest else None
-    if not isinstance(before, dict):
-        raise DataError(
-            "CHECKPOINT_INVALID",
-            f"{checkpoint.name} does not say which data it was trained on.",
-            "Resume from an earlier checkpoint, or start a new run.",
-        )
-    differing = [words for key, words in _IDENTITY.items() if before.get(key) != fingerprint.get(key)]
-    if differing:
-        rows = (before.get("train") or {}).get("rows"), (fingerprint.get("train") or {}).get("rows")
-        counts = f" ({rows[0]:,} rows then, {rows[1]:,} now)" if None not in rows and rows[0] != rows[1] else ""
-        raise DataError(
-            "RESUME_DATA_CHANGED",
-            f"Since {checkpoint.name} {' and '.join(differing)} changed{counts}.",
-            "Restore what was there, or start a new run.",
-            {"changed": differing},
-        )
-
-
 def plan_payload(
     spec: RunSpec, data: RunData, schedule: Schedule, loaded: Loaded, precision: Precision, batch_size: int
 ) -> dict[str, Any]:
@@ -294,6 +279,7 @@ def plan_payload(
         "train_tokens": data.train.tokens,
         "trained_tokens": data.train.trained_tokens,
         "truncated_rows": data.cut_rows,
+        "dataset": short_id(data.fingerprint),
         "parameters": loaded.parameters,
         "trainable_parameters": loaded.trainable,
         "device": precision.device_words,

@@ -1,0 +1,99 @@
+"""Whether the rows of this attempt are those the run was launched with, and those a checkpoint was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from backprop_tui.data.changes import Difference, compare
+from backprop_tui.data.launched import check_launched, check_trained
+from backprop_tui.data.places import check_set
+from backprop_tui.data.training_set import data_sets
+from backprop_tui.data.versions import diff_data
+from backprop_tui.protocol.errors import BackpropError, DataError
+from backprop_tui.protocol.spec import DataPart
+from backprop_tui.store.checkpoints import read_manifest
+from backprop_tui.store.layout import RunDir
+
+#: Parts of a data fingerprint that decide which tokens are drawn when, in words. A renamed file is none of them.
+_IDENTITY = {
+    "train": "the training rows",
+    "eval": "the held-out rows",
+    "tokenizer": "the tokenizer",
+    "template": "the chat template",
+    "seed": "the seed",
+}
+#: Bytes of data that are read once more to tell which lines are new.
+_SEARCHED = 256 << 20
+
+
+def check_before(run: RunDir, part: DataPart) -> None:
+    """Refuse, before anything is tokenised, data that changed since the launch. A run that noted nothing passes.
+
+    Raises:
+        DataError: DATA_CHANGED, naming the file and what differs.
+    """
+    launched = run.read_launched()
+    if launched is not None:
+        check_launched(part, launched)
+
+
+def check_after(run: RunDir, fingerprint: Mapping[str, Any]) -> None:
+    """The same by content, now that every file has been read.
+
+    Raises:
+        DataError: DATA_CHANGED.
+    """
+    launched = run.read_launched()
+    if launched is not None:
+        check_trained(launched, fingerprint)
+
+
+def check_same_data(checkpoint: Path, fingerprint: Mapping[str, Any], part: DataPart | None = None) -> None:
+    """Refuse to go on with other rows than before: the position in the data would mean something else.
+
+    Args:
+        checkpoint: what is resumed from.
+        fingerprint: of the rows as they are.
+        part: the data settings, to tell which lines are new; None leaves that out.
+
+    Raises:
+        DataError: RESUME_DATA_CHANGED, naming what differs.
+    """
+    manifest = read_manifest(checkpoint)
+    before = manifest.get("fingerprint") if manifest else None
+    if not isinstance(before, dict):
+        raise DataError(
+            "CHECKPOINT_INVALID",
+            f"{checkpoint.name} does not say which data it was trained on.",
+            "Resume from an earlier checkpoint, or start a new run.",
+        )
+    differing = [words for key, words in _IDENTITY.items() if before.get(key) != fingerprint.get(key)]
+    if not differing:
+        return
+    found = compare(before, fingerprint)
+    if part is not None:
+        found = _with_places(found, before, part)
+    details = found.sentence()
+    raise DataError(
+        "RESUME_DATA_CHANGED",
+        f"Since {checkpoint.name} {' and '.join(differing)} changed{f': {details}' if details else ''}.",
+        "Restore what was there, or start a new run.",
+        {"changed": differing, "difference": found.to_dict()},
+    )
+
+
+def _with_places(found: Difference, before: Mapping[str, Any], part: DataPart) -> Difference:
+    """The same difference with the lines of the first new rows, where finding them is quick."""
+    if found.rows is None or not found.rows.added:
+        return found
+    try:
+        data, _ = data_sets(part)
+        if check_set(data) > _SEARCHED:
+            return found
+        rows = diff_data(before, data, part).rows
+    except BackpropError:
+        # It is a help, and the refusal stands without it.
+        return found
+    return found if rows is None else found.with_places(rows.first_added, ())
