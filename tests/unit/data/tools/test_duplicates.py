@@ -68,6 +68,10 @@ def test_a_row_keeps_its_key_across_a_process_border(row: Normalised) -> None:
             Conversation((Message("user", "auser"), Message("user", "b"))),
             Conversation((Message("user", "a"), Message("user", "userb"))),
         ),
+        (
+            PromptOnly((Message("user", "auser"), Message("user", "b"))),
+            PromptOnly((Message("user", "a"), Message("user", "userb"))),
+        ),
         (PlainText("user"), Conversation((Message("user", ""),))),
         (Conversation((Message("user", "a", name="b"),)), Conversation((Message("user", "a", tool_call_id="b"),))),
         (
