@@ -77,6 +77,7 @@ tokens += sum(len(entry) for entry in tokenizer.encode_batch(texts, add_special_
 note = f"{tokens} tokens"
 """,
 }
+_PAIRS = (("inspect", "load_dataset"), ("inspect", "pyarrow"), ("inspect+tokens", "tokenizers"))
 _WORDS = [
     "".join(random.Random(number).choice("abcdefghijklmnopqrstuvwxyz") for _ in range(2 + number % 9))
     for number in range(5000)
@@ -143,7 +144,8 @@ def run(name: str, path: Path, model: Path) -> dict[str, float | str] | None:
     if done.returncode:
         return None
     told = json.loads(done.stdout.splitlines()[-1])
-    return {"process": seconds, "inner": told["inner"], "own": told["own"] / 1000, "child": told["child"] / 1000, "note": told["note"]}  # fmt: skip  # noqa: E501
+    memory = {"own": told["own"] / 1000, "child": told["child"] / 1000}
+    return {"process": seconds, "inner": told["inner"], **memory, "note": told["note"]}
 
 
 def main() -> None:
@@ -174,10 +176,9 @@ def main() -> None:
                     for key in ("process", "inner", "own", "child")
                 )
                 medians[name] = inner
-                print(
-                    f"  {name:16} {process:6.2f} s  {inner:6.2f} s inside  {own:5.0f} MB, children {child:4.0f} MB  {runs[0]['note']}"
-                )  # noqa: E501
-            for one, other in (("inspect", "load_dataset"), ("inspect", "pyarrow"), ("inspect+tokens", "tokenizers")):
+                memory = f"{own:5.0f} MB, children {child:4.0f} MB"
+                print(f"  {name:16} {process:6.2f} s  {inner:6.2f} s inside  {memory}  {runs[0]['note']}")
+            for one, other in _PAIRS:
                 if one in medians and other in medians:
                     pairs = zip(found[one], found[other], strict=False)
                     ratio = statistics.median(float(a["inner"]) / float(b["inner"]) for a, b in pairs)
