@@ -44,4 +44,7 @@ def run_app(screen: str = "data", run: RunDir | None = None, **preferences: Any)
         app.run()
     finally:
         gc.enable()
+        if (remote := sys.modules.get("backprop_tui.data.children.remote")) is not None:
+            # Whoever leaves does not wait for the end of a scan.
+            remote.close_shared()
     return app.return_code or 0

@@ -45,6 +45,7 @@ class Scan:
         dropped: rows left out, by reason; first: the first problem of each reason.
         formats: usable rows by format. chats: how many of them have turns.
         groups, difficulties: one entry a usable row, where the settings ask for them.
+        unseen: columns the filter asks for that no row has.
     """
 
     data: DataSet
@@ -58,6 +59,7 @@ class Scan:
     chats: int = 0
     groups: list[Any] | None = None
     difficulties: list[Any] | None = None
+    unseen: set[str] = field(default_factory=set)
 
     def drop(self, reason: str, problem: Problem) -> None:
         """Leave a row out, by name."""
@@ -108,6 +110,13 @@ def scan(data: DataSet, part: DataPart, *, purpose: Purpose = "sft", on_progress
             )
     if not found.rows:
         raise DataError("DATA_FILE_EMPTY", f"{safe_text(data.words)} has no rows.", "Choose a file with rows in it.")
+    if found.unseen:
+        name = min(found.unseen)
+        raise DataError(
+            "DATA_FILTER_COLUMN",
+            f"The row filter asks for {safe_text(name, limit=60)!r}, which no row has.",
+            "`backprop data columns` lists what there is; `backprop data filter --help` the names that are always there.",
+        )
     if not found.kept:
         raise no_usable_rows(safe_text(data.words), found.rows, found.dropped, found.first)
     return found
@@ -117,6 +126,8 @@ def _decider(part: DataPart, found: Scan, purpose: Purpose) -> Callable[[Row, in
     """What is done with one readable row; raises `RowRejected` where it is left out."""
     read = row_reader(part.format, part.columns)
     keep = compile_filter(part.filter) if part.filter.strip() else None
+    unseen = found.unseen
+    unseen.update(keep.columns if keep is not None else ())
     exact = ExactDuplicates() if part.duplicates != "keep" else None
     near = NearDuplicates(part.near_threshold) if part.duplicates == "near" else None
 
@@ -125,6 +136,8 @@ def _decider(part: DataPart, found: Scan, purpose: Purpose) -> Callable[[Row, in
         if purpose_of(normalised) != purpose:
             raise other_purpose(normalised)
         if keep is not None:
+            if unseen:
+                unseen.difference_update([name for name in unseen if cell(row.value, name) is not None])
             facts = facts_of(normalised, value=row.value, format=name, index=row.index, line=row.line)
             if not keep.keep(facts):
                 raise RowRejected(

@@ -17,7 +17,7 @@ from backprop_tui.data.fingerprint import describe_data, set_state
 from backprop_tui.data.formats import Conversation, Normalised
 from backprop_tui.data.places import DataSet, Source, check_set, resolve
 from backprop_tui.data.rows import Problem, RowRejected
-from backprop_tui.data.selection import Progress, no_usable_rows, rows_at, scan, select
+from backprop_tui.data.selection import Progress, Scan, no_usable_rows, rows_at, scan, select
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text
@@ -96,7 +96,7 @@ def check(part: DataPart, model_dir: Path | None, *, on_progress: Progress | Non
     train, held_out = data_sets(part)
     for data in filter(None, (train, held_out)):
         check_set(data)
-    found = scan(train, part, on_progress=on_progress)
+    found = _scanned(train, part, on_progress)
     if model_dir is not None:
         tokenizer = shared(model_dir, "preview")
         if found.chats:
@@ -113,13 +113,30 @@ def check(part: DataPart, model_dir: Path | None, *, on_progress: Progress | Non
             _encode(everything, len(found.kept), tokenizer, part, reasons, None, train)
     select(found, part, 0, split=held_out is None)
     if held_out is not None:
-        scan(held_out, _plain(part), on_progress=on_progress)
+        _scanned(held_out, _plain(part), on_progress)
     return {
         "rows": found.rows,
         "kept": len(found.kept),
         "dropped": dict(found.dropped),
         "formats": dict(found.formats),
     }
+
+
+#: The newest scans of `check`: while settings are being chosen the same rows are asked about again and again.
+_recent: dict[tuple[Any, ...], Scan] = {}
+_MOST_RECENT = 2
+#: Settings that decide nothing about single rows.
+_AFTER_THE_SCAN = {"max_length", "packing", "eval_split", "eval_path", "train_on", "max_rows"}
+
+
+def _scanned(data: DataSet, part: DataPart, on_progress: Progress | None) -> Scan:
+    """A scan, remembered while the files and the settings that matter to it stay the same."""
+    key = (data, set_state(data), part.model_dump_json(exclude=_AFTER_THE_SCAN))
+    found = _recent.pop(key, None) or scan(data, part, on_progress=on_progress)
+    _recent[key] = found
+    while len(_recent) > _MOST_RECENT:
+        del _recent[next(iter(_recent))]
+    return found
 
 
 def build(

@@ -185,6 +185,14 @@ def shared(model_dir: Path, use: Literal["preview", "bulk"]) -> RemoteTokenizer:
         return made
 
 
+def close_shared() -> None:
+    """End the children kept by `shared`, whatever they are doing; for the end of the process."""
+    with _lock:
+        for _, tokenizer in _shared.values():
+            tokenizer.close()
+        _shared.clear()
+
+
 def _changed(file: Path) -> int:
     try:
         return file.stat().st_mtime_ns

@@ -78,8 +78,13 @@ class Window:
                 if self._ended or (end < len(self._text) and not torn):
                     return self._checked(value, end)
             except json.JSONDecodeError as error:
-                if self._ended or len(self._text) - self._at > MAX_LINE:
+                if self._ended:
                     return None, self._broken(error)
+                if len(self._text) - self._at > MAX_LINE:
+                    # Cut off by our own limit, or broken before it?
+                    cut = error.msg.startswith("Unterminated") or error.pos > len(self._text) - _NUMBER_TAIL
+                    self.lost = True
+                    return None, self._too_long(MAX_LINE, self._line, _REST) if cut else self._broken(error)
             except RecursionError:
                 self.lost = True
                 return None, too_deep(self._line, rest=_REST)
@@ -92,12 +97,7 @@ class Window:
         begin, line, column = self._at, self._line, self._before(self._at)
         self._move(end)
         if end - begin > MAX_LINE:
-            return None, Problem(
-                "DATA_LINE_TOO_LONG",
-                f"The row has {end - begin:,} characters; the most is {MAX_LINE:,}.",
-                "Split the row into shorter ones.",
-                line=line,
-            )
+            return None, self._too_long(end - begin, line)
         if whole(value, self._text.count('"', begin, end), self._text.find("\\u0022", begin, end) >= 0):
             return value, None
         return parse_words(self._text[begin:end], line, column=column)
@@ -109,6 +109,15 @@ class Window:
         place = json.JSONDecodeError(error.msg, self._text[begin:end], error.pos - begin)
         place.lineno, place.colno = 1, self._before(error.pos) + 1
         return not_json(place, line, rest=_REST)
+
+    def _too_long(self, size: int, line: int, rest: str = "") -> Problem:
+        more = " or more" if rest else ""
+        return Problem(
+            "DATA_LINE_TOO_LONG",
+            f"The row has {size:,} characters{more}; the most is {MAX_LINE:,}.{rest}",
+            "Split the row into shorter ones.",
+            line=line,
+        )
 
     def _before(self, place: int) -> int:
         """Characters in front of a place in its line."""

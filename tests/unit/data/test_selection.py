@@ -44,6 +44,9 @@ def test_the_filter_leaves_rows_out_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         drawn(path, filter="turns > 90")
     assert (error.value.code, "All 8 rows" in error.value.cause) == ("DATA_FILTERED", True)
+    with pytest.raises(DataError) as error:
+        drawn(path, filter="lnag == 'en'")
+    assert (error.value.code, "'lnag'" in error.value.cause) == ("DATA_FILTER_COLUMN", True)
     with pytest.raises(UsageError) as usage:
         drawn(path, filter="answer_chars >")
     assert usage.value.code == "DATA_FILTER_INVALID"
