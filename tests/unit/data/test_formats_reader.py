@@ -56,6 +56,19 @@ _openai = st.fixed_dictionaries(
 )
 _sharegpt = st.fixed_dictionaries({"from": st.sampled_from(_ROLES), "value": _content}, optional={"name": _texts})
 _turns = st.one_of(st.lists(_openai, max_size=4), st.lists(_sharegpt, max_size=4), st.lists(values, max_size=2))
+#: Rows one step from being plain: each turn whole but perhaps for what it says or who says it.
+_near_plain = st.sampled_from([("messages", "role", "content"), ("conversations", "from", "value")]).flatmap(
+    lambda names: st.lists(
+        st.fixed_dictionaries(
+            {
+                names[1]: st.sampled_from(["user", "assistant", "gpt", "Human", "wizard"]),
+                names[2]: st.sampled_from(["x", "é", "", " ", "\u3000", "\ud800", "a\ud800", None, 3]),
+            },
+            optional={"name": st.sampled_from(["n", None])},
+        ),
+        max_size=3,
+    ).map(lambda turns: {names[0]: turns})
+)
 #: Rows close to real ones: lists of turns under usual names, with columns beside them that may change what they are.
 likely = st.dictionaries(
     st.sampled_from(_KEYS), st.one_of(_turns, _content, values), max_size=4
@@ -82,7 +95,7 @@ def from_scratch(value: Any) -> Any:
     return read_row(value) if name is None else (name, normalise(value, name))
 
 
-@given(st.lists(st.one_of(likely, values), min_size=1, max_size=4))
+@given(st.lists(st.one_of(likely, values, _near_plain), min_size=1, max_size=4))
 @settings(max_examples=600, deadline=None)
 def test_reader_says_what_a_look_from_scratch_says(rows: list[Any]) -> None:
     read = row_reader()
@@ -90,7 +103,7 @@ def test_reader_says_what_a_look_from_scratch_says(rows: list[Any]) -> None:
         assert outcome(read, value) == outcome(from_scratch, value)
 
 
-@given(st.one_of(likely, values), st.sampled_from([entry.name for entry in FORMATS]))
+@given(st.one_of(likely, values, _near_plain), st.sampled_from([entry.name for entry in FORMATS]))
 @settings(max_examples=400, deadline=None)
 def test_a_named_format_is_read_or_rejected(value: Any, format: str) -> None:
     def long_way(value: Any) -> Any:
@@ -126,6 +139,15 @@ def test_a_proposed_mapping_is_one(value: Any) -> None:
     if proposed:
         parse_columns(proposed).check(value)
         outcome(row_reader("columns", proposed), value)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\u3000", "\ud800", "x\udfff", None, 3, ["x"]])
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_straight_way_lets_nothing_through(place: int, text: Any) -> None:
+    for column, role, content in (("messages", "role", "content"), ("conversations", "from", "value")):
+        turns: list[dict[str, Any]] = [{role: "user", content: "q"}, {role: "assistant", content: "a"}]
+        turns[place][content] = text
+        assert outcome(row_reader(), {column: turns}) == outcome(from_scratch, {column: turns})
 
 
 def test_each_format_is_found_by_one_of_its_columns() -> None:

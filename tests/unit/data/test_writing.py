@@ -110,6 +110,18 @@ def test_every_skipped_row_is_counted_by_reason(tmp_path: Path) -> None:
     assert json.loads(json.dumps(done.to_dict())) == done.to_dict()
 
 
+def test_less_usual_rows_are_not_bent_into_shape(tmp_path: Path) -> None:
+    odd = Conversation((Message("user", "", "", (ToolCall("f", {}),)), A))
+    turn = written(tmp_path, odd, "sharegpt")["conversations"][0]
+    assert (turn["from"], turn["value"], len(turn["tool_calls"])) == ("human", "", 1)
+    answered = Conversation((Q, A, Message("tool", "3", tool_call_id="c1"), A))
+    done = write_rows([ONE, answered], tmp_path / "x.jsonl", "chatml")
+    assert done.skipped == {"tool calls": 1}
+    taken: list[Normalised] = [PromptOnly((Q,), {name: "x"}) for name in ("prompt", "system", "tools", "functions")]
+    done = write_rows([PAIR, *taken], tmp_path / "y.jsonl", "native")
+    assert done.skipped == {"column name taken": 4}
+
+
 def test_pairs_and_labels_become_conversations_when_asked(tmp_path: Path) -> None:
     rows: list[Normalised] = [PAIR, Unpaired((Q,), (A,), True), Unpaired((Q,), (B,), False)]
     wanted, unwanted = [{"conversation": "a"}] * 2, [{"conversation": "b"}] * 2
@@ -151,6 +163,7 @@ def test_gzip_holds_the_same_and_is_the_same_each_time(tmp_path: Path) -> None:
             write_rows([ONE] * 50, out, "alpaca")
         assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
         assert packed.read_bytes() == again.read_bytes()
+        assert packed.read_bytes()[3:8] == bytes(5)  # neither a name nor the time of writing
 
 
 def test_parquet_keeps_one_kind_and_reads_elsewhere(tmp_path: Path) -> None:
@@ -162,6 +175,10 @@ def test_parquet_keeps_one_kind_and_reads_elsewhere(tmp_path: Path) -> None:
     table = parquet.read_table(tmp_path / "x.parquet")
     assert table.column_names == ["prompt", "chosen", "rejected", "tools"]
     assert done.bytes == (tmp_path / "x.parquet").stat().st_size
+    prompts: list[Normalised] = [PromptOnly((Q,), {"x": text}) for text in ("3", None)]
+    rows = [*prompts, PromptOnly((Q,)), PromptOnly((Q,), {"x": "4", "y": "5"}), PromptOnly((Q,), {"x": 4})]
+    done = write_rows(rows, tmp_path / "p.parquet", "native")
+    assert done.skipped == {"other kind of row in one table": 2, "columns that are not text": 1}
     many = [ONE] * 2500 + [CALLED]
     assert write_rows(many, tmp_path / "y.parquet", "messages").rows == 2501
     table = parquet.read_table(tmp_path / "y.parquet")
@@ -197,7 +214,8 @@ def test_nothing_is_overwritten_unless_told(tmp_path: Path) -> None:
     out = tmp_path / "x.jsonl"
     out.write_text("mine")
     with pytest.raises(UsageError) as error:
-        write_rows([ONE], out, "messages")
+        # Said before hours of reading, not after.
+        write_rows(map(pytest.fail, ["a row was read"]), out, "messages")  # type: ignore[arg-type]
     assert error.value.code == "DATA_OUT_EXISTS"
     assert out.read_text() == "mine"
     write_rows([ONE], out, "messages", overwrite=True)
