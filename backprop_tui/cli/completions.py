@@ -11,6 +11,8 @@ from backprop_tui.protocol.text import safe_text
 
 #: An answer that tells the shell to complete file names itself.
 _FILES = "__files__"
+#: What takes the name of a file.
+_FILE_NAMES = ("data", "file", "out", "model", "held_out", "before", "after")
 _OPTIONS = ("--help", "--version", "--ascii", "--theme", "--profile")
 
 _BASH = """\
@@ -91,6 +93,12 @@ def candidates(typed: list[str]) -> list[str]:
     from backprop_tui.cli.main import build_parser
 
     parser = build_parser(name)
+    if name == "data" and words:
+        from backprop_tui.cli.data import ACTIONS, action_parser
+
+        # A word that is no action is the data to inspect.
+        action, words = (words[0], words[1:]) if words[0] in ACTIONS else ("inspect", words)
+        parser = action_parser(action)
     options = {option: action for action in parser._actions for option in action.option_strings}
     expecting = options.get(words[-1]) if words else None
     if expecting is not None and expecting.nargs != 0:
@@ -103,6 +111,8 @@ def candidates(typed: list[str]) -> list[str]:
         at = min(given, len(positionals) - 1)
         spent = not positionals or (given >= len(positionals) and positionals[-1].nargs in (None, "?"))
         found = [] if spent else _values(positionals[at], name)
+        if name == "data" and not words and not any(value.startswith(last) for value in found):
+            found = [_FILES]
     return found if found == [_FILES] else [value for value in found if value.startswith(last)]
 
 
@@ -135,4 +145,8 @@ def _values(action: Action, command: str) -> list[str]:
         return [f"{setting.key}=" for setting in settings()]
     if command == "config":
         return ["set", "path"]
-    return [_FILES] if action.dest in ("data", "file", "out", "model") else []
+    if (command, action.dest) == ("data", "action"):
+        from backprop_tui.cli.data import ACTIONS
+
+        return list(ACTIONS)
+    return [_FILES] if action.dest in _FILE_NAMES else []

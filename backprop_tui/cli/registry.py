@@ -53,7 +53,7 @@ COMMANDS: dict[str, CliCommand] = {
     "abort": CliCommand("steer", "end a run at once, without saving", "control"),
     "save": CliCommand("keep", "copy what a run delivers, for use in plain PEFT or transformers", "save"),
     "delete": CliCommand("keep", "delete a run with its checkpoints", "delete"),
-    "data": CliCommand("look around", "inspect a data file: rows, format, tokens, problems", "data"),
+    "data": CliCommand("look around", "inspect, convert, filter, split and compare datasets", "data"),
     "presets": CliCommand("look around", "list presets, or the settings of one", "presets"),
     "config": CliCommand("look around", "show or change the settings of this program", "config"),
     "doctor": CliCommand("look around", "check this machine and terminal", "doctor"),
