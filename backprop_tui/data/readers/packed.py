@@ -144,28 +144,30 @@ class _Gzip:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._member = zlib.decompressobj(wbits=31)
-        self._waiting = b""
+        self._packed = b""
+        self._at = 0
 
     def read(self, size: int) -> bytes:
-        """See `_Source`."""
+        """See `_Source`. A single byte is got from as few packed bytes as can be, so that damage behind it does not cost it."""
         while True:
+            if self._at == len(self._packed):
+                self._packed, self._at = self._file.read(_CHUNK), 0
             if self._member.eof:
-                rest = (self._member.unused_data or self._file.read(_CHUNK)).lstrip(b"\0")
-                while not rest:
-                    more = self._file.read(_CHUNK)
-                    if not more:
-                        return b""
-                    rest = more.lstrip(b"\0")
-                self._member, self._waiting = zlib.decompressobj(wbits=31), rest
-            chunk = self._waiting or self._file.read(_CHUNK)
+                while self._packed and not (rest := self._packed[self._at :].lstrip(b"\0")):
+                    self._packed, self._at = self._file.read(_CHUNK), 0
+                if not self._packed:
+                    return b""
+                self._packed, self._at = rest, 0
+                self._member = zlib.decompressobj(wbits=31)
+            piece = self._packed[self._at : self._at + 1] if size == 1 else self._packed[self._at :]
             try:
-                data = self._member.decompress(chunk, size)
+                data = self._member.decompress(piece, size)
             except zlib.error as error:
                 raise Damaged(str(error).rpartition(": ")[2]) from None
-            self._waiting = self._member.unconsumed_tail
+            self._at += len(piece) - len(self._member.unconsumed_tail) - len(self._member.unused_data)
             if data:
                 return data
-            if not chunk and not self._member.eof:
+            if not piece and not self._member.eof:
                 raise Damaged("the file ends early")
 
 
