@@ -6,6 +6,7 @@ long, and hashing goes on beside it. The worker compares sizes first, and hashes
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -103,11 +104,22 @@ def _lasting(source: Source) -> str:
     weight = "" if source.weight == 1 else f"{source.weight:.9f}".rstrip("0").rstrip(".") + "x "
     if source.kind == "demo":
         return f"{weight}{words}"
+    if source.kind == "glob":
+        return f"{weight}{_lasting_pattern(os.path.expanduser(words))}{tail}"
     named = hub.parse(words) if source.kind == "hub" else None
     if named is None:
-        return f"{weight}{os.path.abspath(os.path.expanduser(words))}{tail}"
+        path = os.path.abspath(os.path.expanduser(words))
+        # With a field behind it the path is not recognised as one that exists, and would be taken apart.
+        return f"{weight}{_lasting_pattern(glob.escape(path)) if tail and ' + ' in path else path}{tail}"
     pinned = hub.Named(named.repo, source.revision).words
     return f"{weight}{pinned}{f'/{named.path}' if named.path else ''}{tail}"
+
+
+def _lasting_pattern(pattern: str) -> str:
+    """A pattern in full: what the directory's own name holds stands for itself, and nothing in it parts two sources."""
+    if not os.path.isabs(pattern):
+        pattern = os.path.join(glob.escape(os.getcwd()), pattern)
+    return os.path.normpath(pattern).replace(" + ", "[ ]+ ")
 
 
 def _key(source: Source, path: Path) -> str:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,12 @@ import pytest
 from backprop_tui.config import paths
 from backprop_tui.launch import preflight
 from backprop_tui.launch.estimate import estimate
-from backprop_tui.launch.preflight import check
+from backprop_tui.launch.preflight import check, check_and_record
 from backprop_tui.launch.start import start_run
 from backprop_tui.protocol.errors import EXIT_DATA, EXIT_UNAVAILABLE, EXIT_USAGE, BackpropError
-from backprop_tui.protocol.fields import with_overrides
+from backprop_tui.protocol.fields import validate_spec, with_overrides
 from backprop_tui.protocol.spec import RunSpec
-from backprop_tui.store.layout import list_runs
+from backprop_tui.store.layout import create_run, list_runs
 
 GOOD = {"messages": [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Aye."}]}
 
@@ -109,6 +111,44 @@ def test_what_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert RunSpec.model_validate(resolved.model_dump()) == resolved
     assert check(RunSpec()).data.path == "demo"
     assert list_runs() == []
+
+
+def test_what_the_data_was_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write(tmp_path / "chat.jsonl", GOOD, GOOD, {**GOOD, "more": 1})
+    monkeypatch.chdir(tmp_path)
+    resolved, record = check_and_record(with_overrides(RunSpec(), {"path": "chat.jsonl"}))
+    assert resolved == check(with_overrides(RunSpec(), {"path": "chat.jsonl"}))
+    (file,) = record["train"]["sources"][0]["files"]
+    assert (file["path"], file["bytes"]) == (str(data), data.stat().st_size)
+    assert file["sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
+    assert record["train"]["rows"] == 3
+    assert record["eval"] is None
+    run = create_run(resolved.model_dump(mode="json"), launched=record)
+    assert run.read_launched() == record
+    assert validate_spec(run.read_spec()) == resolved, "the note is no part of the spec"
+
+
+def test_data_that_changes_while_it_is_checked_is_refused(tmp_path: Path) -> None:
+    data = write(tmp_path / "chat.jsonl", *[GOOD] * 50)
+
+    def grow(done: int, total: int | None) -> None:
+        write(data, *[GOOD] * 60)
+
+    with pytest.raises(BackpropError) as refusal:
+        check_and_record(with_overrides(RunSpec(), {"path": str(data)}), on_progress=grow)
+    assert refusal.value.code in ("DATA_CHANGED", "DATA_LINE_NOT_JSON")
+
+
+def test_a_refusal_does_not_wait_for_hashing(tmp_path: Path) -> None:
+    """A sparse file of 60 GiB takes a minute to hash and is refused at its first line."""
+    data = tmp_path / "giant.jsonl"
+    with data.open("wb") as file:
+        file.write(b"{broken\n")
+        file.truncate(60 << 30)
+    began = time.monotonic()
+    with pytest.raises(BackpropError):
+        check_and_record(with_overrides(RunSpec(), {"path": str(data)}))
+    assert time.monotonic() - began < 20
 
 
 def test_an_engine_that_refuses_leaves_nothing(home: Path) -> None:
