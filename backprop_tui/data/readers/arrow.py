@@ -29,26 +29,28 @@ def read(file: BinaryIO, entry: Entry) -> Iterator[Row]:
     try:
         # Mapped into memory, so that a batch as large as the file costs only the pages just looked at.
         with spooled(file) as seekable, pyarrow.memory_map(f"/dev/fd/{seekable.fileno()}") as mapped:
-            done = 0
-            for batch in _batches(mapped, seekable.read(len(_MAGIC)) == _MAGIC):
+            begin = 0
+            for batch, end in _batches(mapped, seekable.read(len(_MAGIC)) == _MAGIC):
                 # Offsets come from the file; nothing may follow them before they are known to lie inside.
                 batch.validate(full=True)
-                begin, done = done, max(done, mapped.tell())
-                yield from rows_of(batch, entry, index, begin, done)
-                index += batch.num_rows
+                yield from rows_of(batch, entry, index, begin, end)
+                index, begin = index + batch.num_rows, end
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise broken("DATA_ARROW_BROKEN", "Arrow file", error) from None
 
 
-def _batches(mapped: Any, is_file: bool) -> Iterator[pyarrow.RecordBatch]:
+def _batches(mapped: Any, is_file: bool) -> Iterator[tuple[pyarrow.RecordBatch, int]]:
+    """Each batch, and the bytes of the file used with it."""
     from pyarrow import ipc
 
     if not is_file:
         stream = ipc.open_stream(mapped)
         check_schema(stream.schema)
-        yield from stream
+        for batch in stream:
+            yield batch, mapped.tell()
         return
     whole = ipc.open_file(mapped)
     check_schema(whole.schema)
-    for place in range(whole.num_record_batches):
-        yield whole.get_batch(place)
+    size, total = mapped.size(), whole.num_record_batches
+    for place in range(total):
+        yield whole.get_batch(place), size * (place + 1) // total

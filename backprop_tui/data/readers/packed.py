@@ -164,7 +164,9 @@ class _Gzip:
                 data = self._member.decompress(piece, size)
             except zlib.error as error:
                 raise Damaged(str(error).rpartition(": ")[2]) from None
-            self._at += len(piece) - len(self._member.unconsumed_tail) - len(self._member.unused_data)
+            # At the end of a member both may name the same bytes.
+            left = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            self._at += len(piece) - len(left)
             if data:
                 return data
             if not piece and not self._member.eof:
