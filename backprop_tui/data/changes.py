@@ -56,9 +56,9 @@ class RowPlace:
 
     @property
     def words(self) -> str:
-        """Such as `chats.jsonl line 12: What is …`."""
+        """Such as `chats.jsonl line 12: "What is …"`."""
         place = f"line {self.line:,}" if self.line is not None else f"row {self.row:,}"
-        return f"{self.file} {place}: {self.excerpt}"
+        return f'{self.file} {place}: "{self.excerpt}"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backprop_tui.data import hub
-from backprop_tui.data.fingerprint import describe_file, file_state, mappings, unhurried
+from backprop_tui.data.fingerprint import State, describe_file, file_state, mappings, set_state, unhurried
 from backprop_tui.data.places import DataSet, Source, read_set
 from backprop_tui.data.training_set import data_sets
 from backprop_tui.protocol.errors import DataError
@@ -45,6 +45,16 @@ def record_launch(part: DataPart, *, cancelled: Callable[[], bool] = unhurried) 
     """
     sets = dict(zip(("train", "eval"), data_sets(part), strict=True))
     return {role: None if data is None else _noted(data, cancelled) for role, data in sets.items()}
+
+
+def launch_state(part: DataPart) -> tuple[tuple[State, ...], ...]:
+    """The state of every file; equal before and after means that what was read in between is one version.
+
+    Raises:
+        DataError: there is no such data, or a file can't be opened.
+        UsageError: the words name no data.
+    """
+    return tuple(set_state(data) for data in data_sets(part) if data is not None)
 
 
 def check_launched(part: DataPart, record: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.config import paths
-from backprop_tui.protocol.errors import UnavailableError
+from backprop_tui.protocol.errors import DataError, UnavailableError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
@@ -52,21 +52,28 @@ def check_and_record(spec: RunSpec, *, on_progress: Progress | None = None) -> t
     Raises:
         BackpropError: as `check`, and DATA_CHANGED when a file changes meanwhile.
     """
-    from backprop_tui.data.launched import check_launched, record_launch
+    from backprop_tui.data.launched import launch_state, record_launch
 
     over = threading.Event()
+    states: list[object] = []
+    noted: list[Future[dict[str, Any]]] = []
     with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
+
+        def note(part: DataPart) -> None:
+            states.append(launch_state(part))
+            noted.append(beside.submit(record_launch, part, cancelled=over.is_set))
+
         try:
-            noted: list[Future[dict[str, Any]]] = []
-            resolved, rows = _checked(
-                spec,
-                on_progress,
-                lambda part: noted.append(beside.submit(record_launch, part, cancelled=over.is_set)),
-            )
+            resolved, rows = _checked(spec, on_progress, note)
             record = noted[0].result()
         finally:
             over.set()
-    check_launched(resolved.data, record)
+    if launch_state(resolved.data) != states[0]:
+        raise DataError(
+            "DATA_CHANGED",
+            f"{safe_text(resolved.data.path)} changed while it was read.",
+            "Start again once it is complete.",
+        )
     record["train"]["rows"] = rows
     return resolved, record
 
