@@ -20,12 +20,12 @@ from backprop_tui.protocol.errors import BackpropError, UnavailableError, UsageE
 if TYPE_CHECKING:
     from backprop_tui.config.presets import Preset
     from backprop_tui.protocol.fields import Setting
-    from backprop_tui.protocol.spec import RunSpec
+    from backprop_tui.protocol.spec import DataPart, RunSpec
 
 DEMO = "demo"
 _PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,39}")
 #: Settings that belong to one run, not to a preset.
-_NOT_IN_PRESETS = frozenset({"name", "path", "eval_path", "base", "revision"})
+_NOT_IN_PRESETS = frozenset({"name", "path", "eval_path", "columns", "base", "revision"})
 _UNDO_DEPTH = 200
 
 
@@ -35,6 +35,8 @@ class _Choice:
     model: str | None = None
     preset: str = "balanced"
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    #: Which column is what, by the data it was said of: another file has other columns.
+    mappings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Draft:
 
     @property
     def data(self) -> str:
-        """Dataset file, or `demo`."""
+        """The data in a person's words: `demo`, a file, a folder, a mixture."""
         return self._now.data if self._now.data is not None else DEMO
 
     @property
@@ -121,13 +123,50 @@ class Draft:
             self._built = (self._now, self._build(self._now))
         return self._built[1]
 
-    def reading(self) -> Reading:
-        """How the chosen model would read a dataset's rows; as the demo model does while the choices don't fit together."""
+    def reading(self, words: str | None = None) -> Reading:
+        """How the chosen model would read a dataset's rows; as the demo model does while the choices don't fit together.
+
+        Args:
+            words: the dataset, whose own mapping of columns is used; None means the chosen one.
+        """
+        columns = self.columns_of(self.data if words is None else words)
         try:
             spec = self.spec()
         except UsageError:
-            return Reading(DEMO)
-        return Reading(self.model, spec.data.max_length, spec.data.train_on, spec.data.format)
+            return Reading(DEMO, columns=columns)
+        data = spec.data
+        return Reading(
+            self.model, data.max_length, data.train_on, data.format, columns, data.damaged, spec.optim.batch_size
+        )
+
+    def part(self, words: str | None = None) -> DataPart:
+        """The data settings as they would be for a dataset; None means the chosen one.
+
+        Raises:
+            UsageError: the preset is unknown or a value is out of bounds.
+        """
+        part = self.spec().data
+        if words is None or words == self.data:
+            return part
+        return part.model_copy(update={"path": words, "columns": self.columns_of(words)})
+
+    def columns_of(self, words: str) -> str:
+        """Which column is what in a dataset, as it was said; empty goes by the columns' names."""
+        if words == self.data:
+            return str(self._now.overrides.get("columns", ""))
+        return self._now.mappings.get(words, "")
+
+    def map_columns(self, words: str, columns: str) -> None:
+        """Say which column is what in a dataset; empty goes by the columns' names. It is used while that data is.
+
+        Raises:
+            UsageError: the settings don't fit together.
+        """
+        mappings = {**self._now.mappings, words: columns}
+        if words == self.data:
+            self._try(replace(self._now, mappings=mappings, overrides=_with_columns(self._now.overrides, columns)))
+        else:
+            self._change(replace(self._now, mappings=mappings))
 
     def differences(self) -> list[tuple[Setting, Any, Any]]:
         """Changed settings as (setting, preset's value, value now); data and model are choices, not changes."""
@@ -135,9 +174,14 @@ class Draft:
 
         return differences(self.spec(), self.base())
 
-    def use_data(self, path: str) -> None:
-        """Train on this file (or `demo`)."""
-        self._change(replace(self._now, data=path))
+    def use_data(self, words: str) -> None:
+        """Train on this data (`demo`, a file, a folder, a mixture), with the mapping of columns that was made for it."""
+        if words == self.data:
+            self._change(replace(self._now, data=words))
+            return
+        mappings = {**self._now.mappings, self.data: str(self._now.overrides.get("columns", ""))}
+        overrides = _with_columns(self._now.overrides, mappings.get(words, ""))
+        self._change(replace(self._now, data=words, mappings=mappings, overrides=overrides))
 
     def use_model(self, base: str) -> None:
         """Start from this model: directory, hub id or `demo`."""
@@ -173,6 +217,22 @@ class Draft:
         if value != setting.get(self._build(replace(self._now, overrides=kept))):
             kept[setting.key] = value
         self._try(replace(self._now, overrides=kept))
+
+    def set_all(self, changes: Mapping[str, Any]) -> None:
+        """Change several settings at once; one `undo` takes all of them back.
+
+        Raises:
+            UsageError: a value does not fit; nothing changes then.
+        """
+        now, past = self._now, [*self._past]
+        try:
+            for key, value in changes.items():
+                self.set(key, value)
+        except UsageError:
+            self._now, self._past = now, past
+            raise
+        if self._now != now:
+            self._past = [*past, now][-_UNDO_DEPTH:]
 
     def adjust(self, key: str, direction: int) -> None:
         """One rung up (1) or down (-1) for a setting.
@@ -260,6 +320,11 @@ class Draft:
         if wanted.data is not None:
             own["path"] = wanted.data
         return preset_spec(wanted.preset, _local_model(wanted.model or DEMO), own)
+
+
+def _with_columns(overrides: Mapping[str, Any], columns: str) -> dict[str, Any]:
+    kept = {key: value for key, value in overrides.items() if key != "columns"}
+    return {**kept, "columns": columns} if columns else kept
 
 
 def check_preset_name(name: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from backprop_tui.app.scans import Scans
-    from backprop_tui.protocol.spec import RunSpec
+    from backprop_tui.protocol.spec import DataPart, RunSpec
 
 #: Seconds without a change before the checks run.
 _SETTLE_S = 0.4
@@ -53,9 +53,9 @@ class Prospect:
 
     def look(self, spec: RunSpec) -> None:
         """Find out what is not known yet about this spec."""
-        base, data = spec.model.base, spec.data.path
+        base, part = spec.model.base, spec.data
         self._find("model", base, lambda _: _read_shapes(base), self._shapes)
-        self._find("data", data, lambda cancelled: self._scans.usable_rows(data, cancelled), self._rows)
+        self._find("data", _rows_key(part), lambda cancelled: self._scans.usable_rows(part, cancelled), self._rows)
         self._timer.stop()
         if self._checked_for == _matters(spec):
             self.checked = True
@@ -65,7 +65,7 @@ class Prospect:
 
     def estimate(self, spec: RunSpec) -> Estimate:
         """Counts, as far as they are known."""
-        return estimate(spec, self._rows.get(spec.data.path), self._shapes.get(spec.model.base))
+        return estimate(spec, self._rows.get(_rows_key(spec.data)), self._shapes.get(spec.model.base))
 
     def to_download(self, spec: RunSpec) -> bool:
         """Whether the model is a hub id that is not on this machine; False while that is unknown."""
@@ -101,6 +101,11 @@ class Prospect:
             self._changed()
 
         in_thread(self._screen, work, done, done, group="prospect-check")
+
+
+def _rows_key(part: DataPart) -> str:
+    """What the number of usable rows depends on."""
+    return repr((part.path, part.format, part.columns, part.damaged, part.filter, part.duplicates, part.near_threshold))
 
 
 def _matters(spec: RunSpec) -> object:

@@ -73,7 +73,7 @@ async def test_every_press_of_n_counts_however_fast(folder: Path) -> None:
         for _ in range(40):
             app.simulate_key("n")
         await shows(pilot, "row 30 of 30")
-        await shows(pilot, "The file has 30 rows; this is the last.")
+        await shows(pilot, "The data has 30 rows; this is the last.")
         app.simulate_key("p")
         await shows(pilot, "row 29 of 30")
 

@@ -1,31 +1,31 @@
-"""The Data screen in words: pure functions from folders and inspections to rows and lines."""
+"""The list of the Data screen in words: pure functions from folders, ticks and looks to rows."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backprop_tui.app import wording
 from backprop_tui.app.draft import DEMO
-from backprop_tui.app.glyphs import Glyphs
 from backprop_tui.app.looks import Look
-from backprop_tui.app.widgets.lines import wrap
-from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.table import Cell, Row
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
     from backprop_tui.data.browse import Folder
-    from backprop_tui.data.inspection import Inspection
 
 _DATA, _FOLDER = "data:", "folder:"
-_TONES = {"ok": "good", "warn": "warn", "bad": "bad"}
+TONES = {"ok": "good", "warn": "warn", "bad": "bad"}
+_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)x\s+(\S.*)", re.DOTALL)
+#: Datasets used lately that are listed.
+_RECENT = 6
 
 
-def data_path(key: str) -> str | None:
+def data_words(key: str) -> str | None:
     """The dataset a row stands for, None for folders."""
     return key.removeprefix(_DATA) if key.startswith(_DATA) else None
 
@@ -35,9 +35,9 @@ def folder_path(key: str) -> Path | None:
     return Path(key.removeprefix(_FOLDER)) if key.startswith(_FOLDER) else None
 
 
-def data_key(path: str) -> str:
+def data_key(words: str) -> str:
     """The key of a dataset's row."""
-    return f"{_DATA}{path}"
+    return f"{_DATA}{words}"
 
 
 def home_words(path: str | Path) -> str:
@@ -54,157 +54,131 @@ def folder_words(path: str | Path, width: int = 28) -> str:
     return words if len(words) <= width else f"…{words[1 - width :]}"
 
 
-def browser_rows(
-    folder: Folder | None, recent: Sequence[str], looks: Mapping[str, Look], ascii_only: bool
-) -> list[Row]:
-    """The bundled dataset, recent files, then the folder."""
-    rows = [_data_row(DEMO, "demo (bundled)", "jsonl", looks.get(DEMO), ascii_only)]
-    seen = {DEMO}
-    shown = [path for path in recent if path != DEMO][:6]
-    if shown:
-        rows.append(Row("-recent", rule="recent"))
-    for path in shown:
-        seen.add(path)
-        rows.append(_data_row(path, home_words(path), _extension(path), looks.get(path), ascii_only))
-    if folder is None:
+def is_mix(words: str) -> bool:
+    """Whether words name several sources, or one with a weight. What exists on the disk is a name and nothing else."""
+    if os.path.lexists(words):
+        return False
+    return " + " in words or _WEIGHT.fullmatch(words) is not None
+
+
+def short_words(words: str, limit: int = 60) -> str:
+    """A dataset as a short name: the last part of each path, weights kept."""
+    if not is_mix(words):
+        return wording.data_name(words, limit)
+    parts = []
+    for part in words.split(" + "):
+        weighed = _WEIGHT.fullmatch(part)
+        name = wording.data_name(weighed[2] if weighed else part, limit)
+        parts.append(f"{weighed[1]}x {name}" if weighed else name)
+    return safe_text(" + ".join(parts), limit=limit)
+
+
+class Browser:
+    """Makes the rows of the list. A row is made anew only when its look or its weight is another one."""
+
+    def __init__(self, ascii_only: bool) -> None:
+        self._ascii = ascii_only
+        self._made: dict[str, tuple[object, ...]] = {}
+
+    def rows(
+        self,
+        folder: Folder | None,
+        opened: Sequence[str],
+        recent: Sequence[str],
+        looks: Mapping[str, Look],
+        weights: Mapping[str, float],
+        mix: str,
+    ) -> list[Row]:
+        """The bundled dataset, what was opened or used lately, then the folder.
+
+        Args:
+            folder: the folder listed.
+            opened: datasets named by hand.
+            recent: datasets used lately.
+            looks: what is known, by words.
+            weights: of those that are ticked.
+            mix: the mixture of these, or empty.
+        """
+        rows = [self._row(DEMO, "demo (bundled)", "jsonl", looks, weights)]
+        if mix:
+            rows.insert(0, self._row(mix, f"mix of {len(weights)}: {short_words(mix, 200)}", "mix", looks, {}))
+        seen = {DEMO, mix}
+        shown = list(dict.fromkeys([*opened, *list(recent)[:_RECENT]]))
+        # What is ticked stays in view when another folder is listed.
+        inside = {str(entry.path) for entry in folder.entries} if folder else set()
+        shown += [words for words in weights if words not in shown and words not in inside]
+        shown = [words for words in shown if words not in seen]
+        if shown:
+            rows.append(Row("-recent", rule="opened and recent"))
+        for words in shown:
+            seen.add(words)
+            name = short_words(words, 200) if is_mix(words) else home_words(words)
+            rows.append(self._row(words, name, _kind(words), looks, weights))
+        if folder is None:
+            return rows
+        rows.append(Row("-folder", rule=home_words(folder.path)))
+        if folder.parent is not None:
+            rows.append(Row(f"{_FOLDER}{folder.parent}", (Cell("../"), Cell(""), Cell(""), Cell(""), Cell(""))))
+        for entry in folder.entries:
+            path = str(entry.path)
+            if entry.kind == "folder":
+                weight = _tick(weights.get(path), self._ascii)
+                rows.append(Row(f"{_FOLDER}{path}", (Cell(f"{weight}{safe_text(entry.name, limit=200)}/"),)))
+            elif path not in seen:
+                rows.append(self._row(path, entry.name, entry.extension[1:], looks, weights))
+        if not folder.complete:
+            rows.append(Row("-more", rule="too many entries, the rest is not listed"))
         return rows
-    rows.append(Row("-folder", rule=home_words(folder.path)))
-    if folder.parent is not None:
-        rows.append(Row(f"{_FOLDER}{folder.parent}", (Cell("../"), Cell(""), Cell(""), Cell(""), Cell(""))))
-    for entry in folder.entries:
-        path = str(entry.path)
-        if entry.kind == "folder":
-            rows.append(Row(f"{_FOLDER}{path}", (Cell(f"{safe_text(entry.name, limit=200)}/"),)))
-        elif path not in seen:
-            rows.append(
-                _data_row(path, safe_text(entry.name, limit=200), entry.extension[1:], looks.get(path), ascii_only)
-            )
-    if not folder.complete:
-        rows.append(Row("-more", rule="too many entries, the rest is not listed"))
-    return rows
+
+    def _row(self, words: str, name: str, kind: str, looks: Mapping[str, Look], weights: Mapping[str, float]) -> Row:
+        look, weight = looks.get(words), weights.get(words)
+        known = self._made.get(words)
+        if known is not None and known[0] is look and known[1:4] == (weight, name, kind):
+            made = known[4]
+            assert isinstance(made, Row)
+            return made
+        made = _data_row(words, f"{_tick(weight, self._ascii)}{safe_text(name, limit=200)}", kind, look, self._ascii)
+        self._made[words] = (look, weight, name, kind, made)
+        return made
 
 
-def _extension(path: str) -> str:
-    return os.path.splitext(path)[1].lstrip(".").lower()
+def _tick(weight: float | None, ascii_only: bool) -> str:
+    if weight is None:
+        return ""
+    sign = "+" if ascii_only else "✓"
+    return f"{sign} " if weight == 1 else f"{sign} {weight:g}x "
 
 
-def _data_row(path: str, name: str, extension: str, look: Look, ascii_only: bool) -> Row:
+def _kind(words: str) -> str:
+    """What stands in the file column of a dataset that was named by hand."""
+    if is_mix(words):
+        return "mix"
+    base, _, field = words.rpartition("#")
+    name = base if field and base.lower().endswith((".json", ".json.gz", ".json.zst")) else words
+    if os.path.splitext(name)[1]:
+        return os.path.splitext(name)[1].lstrip(".").lower()
+    return "folder" if name.startswith("/") else "hub"
+
+
+def _data_row(words: str, name: str, kind: str, look: Look, ascii_only: bool) -> Row:
     rows, sign, tone, says = Cell(""), "", "", ""
     if isinstance(look, str):
-        says, tone = look, "muted"
+        rows, says, tone = Cell(look.removeprefix("looking, "), "muted"), look, "muted"
     elif isinstance(look, BackpropError):
         sign, tone, says = sign_of("bad", ascii_only), "bad", look.cause
     elif look is not None:
         rows = Cell(wording.count(look.rows), "", look.rows)
-        sign, tone, says = sign_of(look.verdict, ascii_only), _TONES[look.verdict], look.headline
+        sign, tone, says = sign_of(look.verdict, ascii_only), TONES[look.verdict], look.headline
+        if len(look.formats) == 1:
+            kind = f"{next(iter(look.formats))}"
+        elif look.formats:
+            kind = "mixed"
     return Row(
-        data_key(path),
-        (Cell(name), rows, Cell(safe_text(extension, limit=8), "muted"), Cell(sign, tone), Cell(safe_text(says), tone)),
+        data_key(words),
+        (Cell(name), rows, Cell(safe_text(kind, limit=20), "muted"), Cell(sign, tone), Cell(safe_text(says), tone)),
     )
 
 
 def sign_of(verdict: str, ascii_only: bool) -> str:
     """One cell: fine, worth a look, unusable."""
     return ({"ok": "+", "warn": "!", "bad": "x"} if ascii_only else {"ok": "✓", "warn": "!", "bad": "✗"})[verdict]
-
-
-def check_lines(look: Look, width: int, ascii_only: bool, *, with_tokens: bool, spark: str) -> list[Line]:
-    """What was found in a file: one line a check, then the first problems with their places."""
-    if look is None:
-        return [(("Not looked at yet.", "muted"),)]
-    if isinstance(look, str):
-        return [((look, "muted"),)]
-    if isinstance(look, BackpropError):
-        bad = sign_of("bad", ascii_only)
-        lines: list[Line] = [((f"{bad} ", "bad"), (safe_text(look.code), "bad"))]
-        lines += [((line, "text"),) for line in wrap(look.cause, width)]
-        return lines + [((line, "muted"),) for line in wrap(look.next_step, width)]
-    lines = []
-
-    def check(verdict: str, words: str) -> None:
-        sign = sign_of(verdict, ascii_only)
-        for number, line in enumerate(wrap(words, width - 2)):
-            lines.append(((f"{sign if not number else ' '} ", _TONES[verdict]), (line, "text")))
-
-    if with_tokens:
-        lines.append(tokens_line(look, width, spark))
-    for problem in [problem for problem in look.problems if problem.severity == "error"][:3]:
-        check("bad", f"{problem.where}: {problem.cause} ({problem.code})")
-    if look.formats:
-        names = ", ".join(f"{name} {count:,}" for name, count in look.formats.most_common(3))
-        check("ok", f"format {names}" if len(look.formats) > 1 else f"format {look.formats.most_common(1)[0][0]}")
-    for reason, count in look.dropped.most_common():
-        check("bad" if reason == "damaged" or not look.kept else "warn", f"{wording.rows(count)} left out: {reason}")
-    if not look.dropped:
-        check("ok", f"all {look.rows:,} rows can be used")
-    if look.duplicates:
-        check("warn", f"{look.duplicates:,} exact duplicates ({wording.percent(look.duplicates / max(1, look.kept))})")
-    else:
-        check("ok", "no exact duplicates")
-    if look.max_length and look.tokens:
-        if look.cut_rows:
-            lost = f"{wording.rows(look.cut_rows)} longer than {look.max_length:,} tokens cut"
-            check("warn", f"{lost}, {wording.short_count(look.cut_tokens)} tokens lost")
-        else:
-            check("ok", f"every row fits {look.max_length:,} tokens")
-    if look.quoted:
-        check("warn", f"{wording.rows(look.quoted)} with control tokens in the text, read as plain text")
-    if look.trained_share is not None:
-        check("ok", f"{wording.percent(look.trained_share)} of the tokens are trained on")
-    if not look.complete:
-        check("warn", "the look was ended early")
-    for problem in [problem for problem in look.problems if problem.severity != "error"][:50]:
-        where = f"{problem.where}: " if problem.where else ""
-        lines += [((line, "warn"),) for line in wrap(f"{where}{problem.cause} ({problem.code})", width)]
-    return lines
-
-
-def tokens_line(look: Inspection, width: int, spark: str) -> Line:
-    """Lengths in one line with a small histogram."""
-    stats, unit = (look.tokens, "tokens") if look.tokens else (look.characters, "characters")
-    if stats is None:
-        return (("no lengths known", "muted"),)
-    words = f"{unit}  p50 {stats.p50:,}  p95 {stats.p95:,}  max {stats.longest:,}   "
-    room = max(0, min(48, width - len(words)))
-    return ((words, "text"), (histogram(stats.histogram, room, 1, spark)[0] if room else "", "series-1"))
-
-
-def tokens_lines(look: Look, width: int, height: int, glyphs: Glyphs) -> list[Line]:
-    """Percentiles, then a histogram with its axis."""
-    if look is None or isinstance(look, (str, BackpropError)):
-        return [(("–", "muted"),)]
-    stats, unit = (look.tokens, "tokens") if look.tokens else (look.characters, "characters")
-    if stats is None:
-        return [(("–", "muted"),)]
-    fits = ""
-    if look.tokens and look.max_length and look.kept:
-        fits = f"    fits {look.max_length:,}: {wording.percent(1 - look.cut_rows / look.kept)}"
-    head: Line = (
-        ("p50 ", "muted"), (f"{stats.p50:,}", "strong"), ("   p95 ", "muted"), (f"{stats.p95:,}", "strong"),
-        ("   max ", "muted"), (f"{stats.longest:,}", "strong"), (f" {unit}{fits}", "muted"),
-    )  # fmt: skip
-    room = max(1, height - 3)
-    lines: list[Line] = [head, ()]
-    lines += [((line, "series-1"),) for line in histogram(stats.histogram, width, room, glyphs.spark)]
-    middle, end = f"{stats.longest // 2:,}", f"{stats.longest:,}"
-    gap = max(1, width // 2 - 1 - len(middle) // 2)
-    axis = f"0{' ' * gap}{middle}"
-    lines.append(((axis + end.rjust(max(1, width - len(axis))), "muted"),))
-    return lines[:height]
-
-
-def histogram(buckets: Sequence[tuple[int, int]], width: int, height: int, spark: str) -> list[str]:
-    """Bars over `width` columns and `height` lines; a bucket with any rows at all is never invisible."""
-    if not buckets or width <= 0:
-        return [""] * height
-    most = max(count for _, count in buckets)
-    levels = len(spark) * height
-    columns = []
-    for x in range(width):
-        count = buckets[x * len(buckets) // width][1]
-        columns.append(0 if count == 0 else max(1, round(count / most * levels)))
-    lines = []
-    for y in range(height - 1, -1, -1):
-        cells = (min(len(spark), max(0, column - y * len(spark))) for column in columns)
-        lines.append("".join(spark[cell - 1] if cell else " " for cell in cells))
-    return lines
