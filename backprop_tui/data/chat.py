@@ -243,15 +243,14 @@ class ChatTokenizer:
                     found[place] = error, None
         return found
 
-    def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
+    def encode_prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
         """Token ids of the turns and the generation prompt, for generating the next answer.
 
         Raises:
             DataError: no template, or it refuses the roles.
         """
-        text = self.render(messages, add_generation_prompt=True)
-        quoted = self.control.quoted(messages, lambda marked: self.render(marked, add_generation_prompt=True), text)
-        return list(_table(self._tokens(Plan(text, (), tuple(quoted)))).ids)
+        plan = self._planner.plan(Conversation(tuple(messages), tuple(tools)), "answers", -1)
+        return list(_table(self._tokens(plan)).ids)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids."""

@@ -12,7 +12,7 @@ from backprop_tui.data import limits
 from backprop_tui.data.chat import ChatTokenizer
 from backprop_tui.data.children import wire
 from backprop_tui.data.encoded import EncodedRow, Measure
-from backprop_tui.data.formats.conversation import Conversation, Normalised
+from backprop_tui.data.formats.conversation import Normalised
 from backprop_tui.data.look import look_at_lines
 from backprop_tui.protocol.errors import DataError
 
@@ -66,7 +66,7 @@ class Server:
                 pieces = [(piece.text, piece.kind) for piece in shown.pieces]
                 return wire.Explained(wire.Tokens.of(shown.encoded), pieces)
             if isinstance(request, wire.Ask):
-                return wire.Ids(tokenizer.encode_prompt(Conversation(tuple(request.messages)).messages))
+                return wire.Ids(tokenizer.encode_prompt(request.messages, request.tools))
             tokenizer.check()
             return wire.Done()
 

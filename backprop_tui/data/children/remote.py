@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from backprop_tui.data.children import wire
 from backprop_tui.data.children.crew import MOST, Crew, cores
@@ -123,13 +123,13 @@ class RemoteTokenizer:
         assert isinstance(reply, wire.Explained)
         return reply.rendered()
 
-    def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of the turns and the generation prompt.
+    def encode_prompt(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
+        """Token ids of the turns, with the tools that may be called, and the generation prompt.
 
         Raises:
             DataError: no template, or it refuses the roles.
         """
-        reply = self.crew.ask(wire.Ask(list(messages)))
+        reply = self.crew.ask(wire.Ask(list(messages), list(tools)))
         assert isinstance(reply, wire.Ids)
         return reply.ids
 

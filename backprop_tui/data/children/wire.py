@@ -58,6 +58,7 @@ class Ask(msgspec.Struct, tag=True):
     """Render turns and a generation prompt. Answer: `Ids`."""
 
     messages: list[Message]
+    tools: list[dict[str, Any]] = []
 
 
 class Look(msgspec.Struct, tag=True):

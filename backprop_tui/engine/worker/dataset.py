@@ -92,7 +92,7 @@ def prompts_of(chat: RemoteTokenizer, rows: Sequence[object], most: int, longest
         answers = [place for place, message in enumerate(row.messages) if message.role == "assistant"]
         before, answer = row.messages[: answers[-1]], row.messages[answers[-1]]
         try:
-            ids = chat.encode_prompt(before) if before else []
+            ids = chat.encode_prompt(before, row.tools) if before else []
         except DataError:
             continue
         if 0 < len(ids) <= longest:

@@ -53,15 +53,20 @@ def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precis
     """The base in its number format, on its device.
 
     Raises:
-        DataError: the weights or the configuration can't be used.
+        DataError: the weights or the configuration can't be used, or weights are missing (transformers would make them up).
     """
     options: dict[str, Any] = {"dtype": precision.weights, "attn_implementation": "sdpa"}
     if precision.device.type == "cuda":
         options["device_map"] = {"": str(precision.device)}
     options |= method.weights_options(spec, precision)
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            directory, trust_remote_code=False, use_safetensors=True, local_files_only=True, **options
+        model, info = AutoModelForCausalLM.from_pretrained(
+            directory,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
         )
     except (torch.OutOfMemoryError, MemoryError, BackpropError):
         raise
@@ -71,6 +76,14 @@ def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precis
             f"The model in {directory} can't be loaded: {safe_text(error, limit=300)}",
             "Check that it is a causal language model with safetensors weights; worker.log has the details.",
         ) from error
+    if missing := sorted(info["missing_keys"]):
+        raise DataError(
+            "MODEL_LOAD_FAILED",
+            f"The model in {safe_text(directory)} lacks {len(missing):,} of its weights, such as "
+            f"{safe_text(missing[0], limit=80)}.",
+            "Get a complete copy of the model.",
+        )
+    return model
 
 
 def adapt_model(model: Any, tokenizer: Any, spec: RunSpec, method: Method, source: str) -> Loaded:

@@ -90,11 +90,11 @@ class _Outbox:
 
 
 class _AsItIs:
-    """A "method" that trains nothing, and has `from_pretrained` say what it did not find."""
+    """A "method" that trains nothing."""
 
     def weights_options(self, spec: RunSpec, precision: Precision) -> dict[str, Any]:
-        """Return a pair of model and findings."""
-        return {"output_loading_info": True}
+        """None."""
+        return {}
 
     def adapt(self, model: Any, spec: RunSpec, source: str) -> Any:
         """The model as loaded."""
@@ -114,16 +114,9 @@ def load_for_scoring(spec: RunSpec, directory: Path) -> tuple[Any, Precision]:
 
     precision = choose_precision(spec)
     try:
-        model, info = load_model(spec, directory, _AsItIs(), precision)
+        model = load_model(spec, directory, _AsItIs(), precision)
     except DataError as error:
         raise DataError(error.code, error.cause, _CHECK_MODEL) from error
-    if missing := sorted(info["missing_keys"]):
-        raise DataError(
-            "MODEL_LOAD_FAILED",
-            f"The model in {safe_text(directory)} lacks {len(missing):,} of its weights, such as "
-            f"{safe_text(missing[0], limit=80)}.",
-            _CHECK_MODEL,
-        )
     use_threads(precision, sum(weights.numel() for weights in model.parameters()))
     return model.eval(), precision
 
