@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from backprop_tui.data.fingerprint import mappings
+from backprop_tui.data.fingerprint import UNDECIDING, mappings
 from backprop_tui.data.sketch import unshared
 from backprop_tui.protocol.text import safe_text
 
@@ -252,7 +252,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change
         changes += [
             Change(f"setting {safe_text(key, limit=_LIMIT)}", ours[key], theirs[key])
             for key in ours
-            if key in theirs and ours[key] != theirs[key]
+            if key in theirs and key not in UNDECIDING and ours[key] != theirs[key]
         ]
     for key, what in (("seed", "seed"), ("tokenizer", "tokenizer"), ("template", "chat template")):
         then, now = before.get(key), after.get(key)

@@ -33,6 +33,9 @@ _CONTENT = ("bytes", "sha256")
 #: Keys of a described set that follow from its files and settings, or are there to compare by.
 _DERIVED = ("sources", "sketch")
 
+#: Settings that decide about no row: where damaged rows are refused there is no fingerprint, and elsewhere they are dropped.
+UNDECIDING = frozenset({"damaged"})
+
 #: (inode, size, modification time in ns) of a file.
 State = tuple[int, int, int]
 
@@ -203,6 +206,8 @@ def short_id(fingerprint: Mapping[str, Any]) -> str:
     """`fp-` and twelve hexadecimal digits: equal for the same content, settings, seed and model, wherever the files lie."""
     content = {name: value for name, value in fingerprint.items() if name not in ("id", "sources")}
     content["sources"] = [_content_of(described) for described in mappings(fingerprint.get("sources"))]
+    if isinstance(settings := content.get("settings"), Mapping):
+        content["settings"] = {name: value for name, value in settings.items() if name not in UNDECIDING}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return f"fp-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 

@@ -130,7 +130,7 @@ class RunDir:
     def _read_run(self) -> dict[str, Any]:
         try:
             words = json.loads(self.spec_file.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise DataError(
                 "RUN_SPEC_UNREADABLE", f"{self.spec_file} can't be read.", "The run can be watched but not resumed."
             ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,20 @@ def test_data_that_changed_since_the_launch_is_refused_before_it_is_tokenised(tm
     assert "rows.jsonl had " in fault["cause"]
     assert "24 rows then, 23 now" in fault["cause"]
     assert not worker.of("phase", phase="tokenise")
+    assert run.read_dataset() is None
+
+
+def test_a_change_that_hides_its_size_and_time_is_found_before_a_step_is_taken(tmp_path: Path) -> None:
+    data = write(tmp_path / "rows.jsonl", ROWS)
+    run, state = launched(path=str(data), steps=1), data.stat()
+    with data.open("r+b") as file:
+        file.write(data.read_bytes().replace(b"Say 7", b"Sea 7"))
+    os.utime(data, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with WorkerThread(run) as worker:
+        worker.ended()
+    fault = refusal(worker)
+    assert fault["code"] == "DATA_CHANGED"
+    assert "rows.jsonl has other content" in fault["cause"]
     assert run.read_dataset() is None
 
 

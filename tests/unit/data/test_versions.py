@@ -107,6 +107,15 @@ class TestFingerprint:
         assert found == {"id": short_id(built), **built}
         assert found["train"]["quantiles"]["p50"] > 0
 
+    def test_whether_damaged_rows_are_refused_changes_nothing_where_there_are_none(self, tmp_path: Path) -> None:
+        path = numbered(tmp_path / "x.jsonl", range(8))
+        dropped, refused = fingerprint_data(path), fingerprint_data(path, DataPart())
+        assert dropped["id"] == refused["id"]
+        assert compare(dropped, refused).same
+        write(tmp_path / "x.jsonl", row(1), "{")
+        with pytest.raises(DataError):
+            fingerprint_data(path, DataPart())
+
     def test_any_kind_of_rows(self, tmp_path: Path) -> None:
         pairs = [{"prompt": f"q{n}", "chosen": "good", "rejected": "bad"} for n in range(4)]
         prompts = [{"prompt": f"q{n}"} for n in range(4)]
