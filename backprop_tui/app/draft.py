@@ -6,7 +6,6 @@ imported only when a spec is asked for, so the first screen paints without it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -262,23 +261,16 @@ class Draft:
 
     def to_toml(self, *, title: str = "", shareable: bool = False) -> str:
         """The settings as a preset file; `shareable` leaves out what belongs to one run (name, data, model)."""
+        from backprop_tui.app.preset_words import preset_toml
         from backprop_tui.config.presets import ADVISED, find_preset
-        from backprop_tui.protocol.fields import settings
 
-        spec = self.spec()
         advised = (
             shareable
             and find_preset(self.preset).settings.get("learning_rate") == ADVISED
             and "learning_rate" not in self.overrides
         )
-        lines = [f"title = {_toml(title or spec.title)}", f"about = {_toml(f'From the preset {self.preset}.')}"]
-        lines += ["", "[settings]"]
-        for setting in settings():
-            value = setting.get(spec)
-            if value is None or value == "" or (shareable and setting.key in _NOT_IN_PRESETS):
-                continue
-            lines.append(f"{setting.key} = {_toml(ADVISED if advised and setting.key == 'learning_rate' else value)}")
-        return "\n".join(lines) + "\n"
+        left_out = _NOT_IN_PRESETS if shareable else frozenset()
+        return preset_toml(self.spec(), title, self.preset, left_out, ADVISED if advised else None)
 
     def save_preset(self, name: str) -> Path:
         """Write the settings as a preset of the person's and start from it.
@@ -349,11 +341,3 @@ def _local_model(base: str) -> Path | None:
         return paths.demo_model_dir()
     place = Path(base).expanduser()
     return place if place.is_dir() else None
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return repr(value)
