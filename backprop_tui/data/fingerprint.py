@@ -11,12 +11,11 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.data import pins
-from backprop_tui.data.places import DataSet, Source, read_set
+from backprop_tui.data.places import DataSet, Source
 from backprop_tui.data.readers.files import open_file
 from backprop_tui.data.rows import Problem
 from backprop_tui.data.sketch import sketch_of
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from backprop_tui.data.selection import Scan
 
 _CHUNK = 1 << 20
-#: Columns named in a fingerprint, and columns counted to find the commonest.
-_COLUMNS, _COUNTED = 64, 4096
 #: Keys of a described file that say what is in it.
 _CONTENT = ("bytes", "sha256")
 #: Keys of a described set that follow from its files and settings, or are there to compare by.
@@ -69,11 +66,8 @@ def describe_data(data: DataSet, found: Scan) -> dict[str, Any]:
     Raises:
         DataError: a file can't be opened.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
-        # Hashing lets go of the interpreter, so reading the rows for their columns costs no time of its own.
-        hashed = beside.submit(describe_sources, data)
-        columns, more = count_columns(data)
-        sources = hashed.result()
+    sources = describe_sources(data)
+    columns, more = found.columns.named()
     usable = Counter(found.sources)
     for number, source in enumerate(sources):
         source["usable"] = usable[number]
@@ -178,28 +172,6 @@ def content_digest(keys: list[bytes]) -> str:
     for key in sorted(counts):
         digest.update(key + counts[key].to_bytes(8, "little"))
     return digest.hexdigest()
-
-
-def count_columns(data: DataSet) -> tuple[dict[str, int], int]:
-    """How many rows have which column, the commonest ones first, and how many columns are not named.
-
-    Raises:
-        DataError: a file can't be read.
-    """
-    counts: Counter[str] = Counter()
-    others: set[int] = set()
-    for row in read_set(data):
-        if not isinstance(row.value, Mapping):
-            continue
-        for name in row.value:
-            if name in counts or len(counts) < _COUNTED:
-                counts[name] += 1
-            elif len(others) < _COUNTED:
-                # Ids as names of columns: that there are many is all there is to say.
-                others.add(hash(name))
-    common = sorted(counts.items(), key=lambda column: (-column[1], str(column[0])))[:_COLUMNS]
-    named = {safe_text(name, limit=80): count for name, count in common}
-    return named, len(counts) - len(common) + len(others)
 
 
 def short_id(fingerprint: Mapping[str, Any]) -> str:

@@ -10,13 +10,10 @@ from backprop_tui.data.fingerprint import describe_data, set_state, short_id
 from backprop_tui.data.formats import Purpose
 from backprop_tui.data.places import DataSet, check_set
 from backprop_tui.data.purposes import OTHER
-from backprop_tui.data.selection import Progress, Scan, scan, select
+from backprop_tui.data.selection import ELSEWHERE, Progress, Scan, scan, select, whole
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text
-
-#: Settings that say where data lies or how it is batched, not which rows there are.
-ELSEWHERE = frozenset({"path", "eval_path", "packing"})
 
 
 def fingerprint_data(
@@ -81,8 +78,7 @@ def _selected(
     held = len(chosen.held)
     dropped = dict(found.dropped)
     if held_out is not None:
-        whole = {"filter": "", "duplicates": "keep", "group_by": "", "order": "file", "max_rows": 0}
-        other, _, facts = _described(held_out, part.model_copy(update=whole), purpose, on_progress)
+        other, _, facts = _described(held_out, whole(part), purpose, on_progress)
         described.append(facts)
         held = len(other.kept)
         dropped.update({f"held out: {reason}": count for reason, count in other.dropped.items()})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from backprop_tui.data.columns_seen import ColumnsSeen
 from backprop_tui.data.formats import Normalised, Purpose, purpose_of, row_reader
 from backprop_tui.data.look import DAMAGED
 from backprop_tui.data.places import DataSet, read_set
@@ -35,6 +36,17 @@ _FILTERED = "left out by the filter"
 _REPEATED: dict[str, str] = {"exact": "exact duplicate", "near": "near duplicate"}
 
 
+#: Settings that say where data lies or how it is batched, not which rows there are.
+ELSEWHERE = frozenset({"path", "eval_path", "packing"})
+#: How held-out data is read: as it is, neither filtered nor mixed nor ordered.
+_WHOLE = {"filter": "", "duplicates": "keep", "group_by": "", "order": "file", "max_rows": 0}
+
+
+def whole(part: DataPart) -> DataPart:
+    """The settings for data that is held out."""
+    return part.model_copy(update=_WHOLE)
+
+
 @dataclass(slots=True)
 class Scan:
     """What a pass over all rows found: those worth tokenising, and why the others are not.
@@ -45,7 +57,7 @@ class Scan:
         dropped: rows left out, by reason; first: the first problem of each reason.
         formats: usable rows by format. chats: how many of them have turns.
         groups, difficulties: one entry a usable row, where the settings ask for them.
-        unseen: columns the filter asks for that no row has.
+        unseen: columns the filter asks for that no row has. columns: those the rows do have.
     """
 
     data: DataSet
@@ -60,6 +72,7 @@ class Scan:
     groups: list[Any] | None = None
     difficulties: list[Any] | None = None
     unseen: set[str] = field(default_factory=set)
+    columns: ColumnsSeen = field(default_factory=ColumnsSeen)
 
     def drop(self, reason: str, problem: Problem) -> None:
         """Leave a row out, by name."""
@@ -96,6 +109,7 @@ def scan(data: DataSet, part: DataPart, *, purpose: Purpose = "sft", on_progress
         if on_progress and row.index % _EVERY == 0:
             on_progress(row.index, None)
         name = safe_text(data.files[row.file].name)
+        found.columns.add(row.value)
         if row.problem is not None and row.problem.severity == "error":
             if part.damaged == "refuse":
                 raise row.problem.to_error(name)

@@ -17,7 +17,7 @@ from backprop_tui.data.fingerprint import describe_data, set_state
 from backprop_tui.data.formats import Conversation, Normalised
 from backprop_tui.data.places import DataSet, Source, check_set, resolve
 from backprop_tui.data.rows import Problem, RowRejected
-from backprop_tui.data.selection import Progress, Scan, no_usable_rows, rows_at, scan, select
+from backprop_tui.data.selection import ELSEWHERE, Progress, Scan, no_usable_rows, rows_at, scan, select, whole
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text
@@ -113,7 +113,7 @@ def check(part: DataPart, model_dir: Path | None, *, on_progress: Progress | Non
             _encode(everything, len(found.kept), tokenizer, part, reasons, None, train)
     select(found, part, 0, split=held_out is None)
     if held_out is not None:
-        _scanned(held_out, _plain(part), on_progress)
+        _scanned(held_out, whole(part), on_progress)
     return {
         "rows": found.rows,
         "kept": len(found.kept),
@@ -187,7 +187,7 @@ def build(
     described = [describe_data(train_data, found)]
     overlap = 0
     if eval_data is not None:
-        other = scan(eval_data, _plain(part), on_progress=on_progress)
+        other = scan(eval_data, whole(part), on_progress=on_progress)
         rows = _noted(rows_at(eval_data, part, set(other.kept)), None, questions)
         reasons = Counter(other.dropped)
         evaluation = _encode(rows, len(other.kept), tokenizer, part, reasons, on_progress, eval_data)
@@ -214,7 +214,7 @@ def build(
         overlap=overlap,
         fingerprint={
             "sources": described,
-            "settings": part.model_dump(mode="json", exclude={"path", "eval_path", "packing"}),
+            "settings": part.model_dump(mode="json", exclude=set(ELSEWHERE)),
             "seed": seed,
             "dropped": dict(dropped),
             "tokenizer": describe_tokenizer(model_dir),
@@ -228,12 +228,6 @@ def build(
 def describe_tokenizer(model_dir: Path) -> str:
     """sha256 of tokenizer.json."""
     return hashlib.sha256((model_dir / "tokenizer.json").read_bytes()).hexdigest()
-
-
-def _plain(part: DataPart) -> DataPart:
-    """How held-out data is read: as it is, neither filtered nor mixed nor ordered."""
-    whole = {"filter": "", "duplicates": "keep", "group_by": "", "order": "file", "max_rows": 0}
-    return part.model_copy(update=whole)
 
 
 def _noted(

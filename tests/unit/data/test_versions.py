@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from backprop_tui.config.paths import demo_model_dir
 from backprop_tui.data.changes import Difference, compare
-from backprop_tui.data.fingerprint import count_columns, short_id
+from backprop_tui.data.columns_seen import ColumnsSeen
+from backprop_tui.data.fingerprint import short_id
 from backprop_tui.data.identify import fingerprint_data
-from backprop_tui.data.places import resolve
+from backprop_tui.data.places import read_set, resolve
 from backprop_tui.data.training_set import build
 from backprop_tui.data.versions import diff_data, read_fingerprint
 from backprop_tui.protocol.errors import DataError
@@ -143,7 +144,10 @@ class TestFingerprint:
 
     def test_columns_without_end_are_only_counted(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.jsonl", *({"question": "q", "answer": "a", f"id{n}": n} for n in range(9000)))
-        named, more = count_columns(resolve(path))
+        seen = ColumnsSeen()
+        for found in read_set(resolve(path)):
+            seen.add(found.value)
+        named, more = seen.named()
         assert len(named) == 64
         assert list(named.items())[:2] == [("answer", 9000), ("question", 9000)]
         assert more > 4000
