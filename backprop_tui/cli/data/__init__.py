@@ -53,9 +53,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, out: Output) -> int:
     """Do one of the actions."""
-    name, words = _named(args.action, args.words)
     # Until the words are read nobody knows better, and what is wrong with them is to be said as JSON too.
-    out.as_json = args.json or "--json" in words
+    out.as_json = args.json or "--json" in args.words
+    name, words = _named(args.action, args.words)
     parsed = action_parser(name).parse_args(words)
     parsed.json = out.as_json = args.json or parsed.json
     return _module(name).run(parsed, out)
