@@ -9,14 +9,12 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.content import Content
 from textual.timer import Timer
 
-from backprop_tui.app.actions import Action, bindings
-from backprop_tui.app.jobs import Cancelled, in_thread
+from backprop_tui.app.actions import bindings
 from backprop_tui.app.keymap import run as keymap
 from backprop_tui.app.run_model import RunModel
-from backprop_tui.app.screens.room import Room
+from backprop_tui.app.screens.run_charts import RunCharts, waiting_words
 from backprop_tui.app.widgets.chart import Chart
 from backprop_tui.app.widgets.figures import Figures
 from backprop_tui.app.widgets.footer import Footer
@@ -26,31 +24,12 @@ from backprop_tui.app.widgets.notice import Notice
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.app.widgets.progress import ProgressLine
 from backprop_tui.app.widgets.samples import Samples
-from backprop_tui.protocol.commands import ACCEPTED_IN, Command, CommandName, ReplyStatus, check_learning_rate
-from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.states import RunState
 from backprop_tui.store import locks
 from backprop_tui.store.layout import RunDir, list_runs
 
-#: Footer and palette name these only in the states that accept the command.
-_COMMANDS = {
-    "run.save": CommandName.CHECKPOINT,
-    "run.evaluate": CommandName.EVALUATE,
-    "run.stop": CommandName.ABORT,
-    "run.rate": CommandName.SET,
-}
-_TAKEN = {
-    CommandName.PAUSE: "Pausing at the end of this step.",
-    CommandName.RESUME: "Going on.",
-    CommandName.CHECKPOINT: "Saving at the end of this step.",
-    CommandName.EVALUATE: "Evaluating at the end of this step.",
-    CommandName.STOP: "Saving, then stopping.",
-    CommandName.ABORT: "Stopping without saving.",
-    CommandName.SET: "The learning rate changes at the next step.",
-}
 
-
-class RunScreen(Room):
+class RunScreen(RunCharts):
     """One run: progress, loss, machine, figures, log, samples."""
 
     ROOM = "run"
@@ -59,8 +38,6 @@ class RunScreen(Room):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model: RunModel | None = None
-        self._run: RunDir | None = None
         self._pending: Timer | None = None
         self._shown_at = self._log_at = 0.0
         self._samples = False
@@ -161,7 +138,7 @@ class RunScreen(Room):
         self.query_one(ProgressLine).show(model)
         chart = self.query_one(Chart)
         chart.model.live, chart.model.total_steps = state.live, model.view.total_steps
-        chart.model.empty = _waiting_words(model)
+        chart.model.empty = waiting_words(model)
         chart.show()
         self.query_one(Machine).show(model)
         for figures in self.query(Figures):
@@ -197,127 +174,7 @@ class RunScreen(Room):
         self.set_class(self._zoomed is not None and not self.narrow, "-zoom")
         self.set_class(self.has_class("-short"), "-alone")
 
-    def offers(self, action: Action) -> bool:
-        """Only what the run's state accepts."""
-        state = self.model.state if self.model else None
-        if action.id == "run.resume":
-            return state is not None and not state.live and state is not RunState.COMPLETED
-        if action.id == "run.pause":
-            return state in (RunState.RUNNING, RunState.PAUSED, RunState.STARTING)
-        wanted = _COMMANDS.get(action.id)
-        return wanted is None or (state is not None and state in ACCEPTED_IN[wanted])
-
-    # -- commands -----------------------------------------------------------------------------------------------------
-
-    def action_pause(self) -> None:
-        """Pause, or go on."""
-        paused = self.model is not None and self.model.state is RunState.PAUSED
-        self._ask(Command(CommandName.RESUME if paused else CommandName.PAUSE))
-
-    def action_save(self) -> None:
-        """A checkpoint at the end of the step."""
-        self._ask(Command(CommandName.CHECKPOINT))
-
-    def action_evaluate(self) -> None:
-        """An evaluation at the end of the step."""
-        self._ask(Command(CommandName.EVALUATE))
-
-    def action_stop(self) -> None:
-        """Ask how to stop."""
-        if self.model is None or not self.model.state.live:
-            self.say("This run is not running; there is nothing to stop.")
-            return
-        from backprop_tui.app.widgets.modal import Choice, ConfirmModal
-
-        view = self.model.view
-        lost = f"since step {max(view.checkpoints):,}" if view.checkpoints else "so far"
-        body = Content(
-            f"Training of {self.model.name or 'this run'} is at step {view.step:,}.\n"
-            f"Save and stop keeps everything; r resumes from there.\nStop now loses what was learnt {lost}."
-        )
-        choices = (Choice("stop", "Save and stop", "s"), Choice("abort", "Stop now, without saving", "a", danger=True))
-        self.app.push_screen(ConfirmModal(Content("stop training"), body, choices, cancel="Go on training"), self._stop)
-
-    def _stop(self, answer: str | None) -> None:
-        if answer is not None:
-            self._ask(Command(CommandName.STOP if answer == "stop" else CommandName.ABORT))
-
-    def action_learning_rate(self) -> None:
-        """Ask for another learning rate."""
-        if self.model is None or self.model.state not in ACCEPTED_IN[CommandName.SET]:
-            self.say("The learning rate can be changed while a run is running or paused.")
-            return
-        from backprop_tui.app import wording
-        from backprop_tui.app.widgets.modal import PromptModal
-
-        now = wording.significant(self.model.view.lr)
-        body = Content(f"It is {now} now. The schedule goes on from the new value at the next step.")
-        prompt = PromptModal(Content("learning rate"), body, placeholder="1e-4", check=_rate_problem)
-        self.app.push_screen(prompt, self._set_rate)
-
-    def _set_rate(self, text: str | None) -> None:
-        if text:
-            self._ask(Command(CommandName.SET, {"learning_rate": check_learning_rate(text)}))
-
-    @work(group="run-command", exit_on_error=False)
-    async def _ask(self, command: Command) -> None:
-        """Send a command and say the answer; what it did shows up in the log."""
-        run = self._run
-        if run is None or self.model is None or not self.model.held:
-            self.say("This run is not running." if run is not None else "No run is open.")
-            return
-        import asyncio
-
-        from backprop_tui.launch.client import send_command
-
-        try:
-            reply = await asyncio.to_thread(send_command, run, command, 5.0)
-        except BackpropError as error:
-            self.backprop.say(str(error), "bad")
-            return
-        if reply.status is ReplyStatus.REFUSED:
-            self.backprop.say(f"{reply.cause} {reply.next_step}".strip(), "warn")
-        else:
-            self.say(_TAKEN[command.name])
-
-    def action_resume_run(self) -> None:
-        """Go on from the newest checkpoint."""
-        run = self._run
-        if run is None or self.model is None:
-            self.say("No run is open.")
-            return
-        if self.model.state.live:
-            self.say("This run is still running.")
-            return
-
-        def start(_: Cancelled) -> RunDir:
-            from backprop_tui.launch.start import resume_run
-
-            return resume_run(run)
-
-        self.say("Resuming…")
-        in_thread(self, start, self.open, lambda error: self.backprop.say(str(error), "bad"), group="run-resume")
-
     # -- view ---------------------------------------------------------------------------------------------------------
-
-    def action_metric(self) -> None:
-        """Choose what the chart shows."""
-        names = self.model.series.names() if self.model else []
-        if not names:
-            self.say("Nothing has been recorded yet.")
-            return
-        from backprop_tui.app.widgets.modal import Choice, ConfirmModal
-
-        chart = self.query_one(Chart)
-        choices = tuple(Choice(name, name.replace("_", " ")) for name in names)
-        picker = ConfirmModal(Content("metric"), Content("What the chart shows."), choices, chart.model.metric)
-        self.app.push_screen(picker, self._choose_metric)
-
-    def _choose_metric(self, name: str | None) -> None:
-        if name is not None:
-            chart = self.query_one(Chart)
-            chart.model.metric = name
-            chart.show()
 
     def action_samples(self) -> None:
         """Answers in the log's place, or the log again."""
@@ -340,17 +197,3 @@ class RunScreen(Room):
         chart.model.follow = True
         chart.show()
         log.set_follow(True)
-
-
-def _waiting_words(model: RunModel) -> str:
-    if not model.state.live:
-        return "This run recorded no steps."
-    return "The curve begins with the first step."
-
-
-def _rate_problem(text: str) -> str | None:
-    try:
-        check_learning_rate(text)
-    except BackpropError as error:
-        return f"{error.cause} {error.next_step}"
-    return None
