@@ -18,7 +18,8 @@ from backprop_tui.data.rows import Problem
 from backprop_tui.protocol.errors import EXIT_OK, DataError, UsageError
 
 if TYPE_CHECKING:
-    from backprop_tui.data.formats import Conversation, Normalised
+    from backprop_tui.data.formats import Conversation, Normalised, Reader
+    from backprop_tui.data.places import DataSet
     from backprop_tui.data.writers import Target
 
 _TURNS = "turns in plain text"
@@ -50,9 +51,8 @@ def run(args: Namespace, out: Output) -> int:
     data = find_once(args.data, out)
     with ExitStack() as stack:
         render = _render(args, out, stack)
-        stack.enter_context(unchanged(data))
         progress = stack.enter_context(Progress(out))
-        rows = _asked(usable_rows(data, read, tally, progress), args.prefer, args.to, render, tally)
+        rows = _asked(_unchanged_rows(data, read, tally, progress), args.prefer, args.to, render, tally)
         lines = Lines(None, path)
         if path is None:
             lines.rows = _count(rows, args.to, tally)
@@ -65,6 +65,12 @@ def run(args: Namespace, out: Output) -> int:
     if args.to == "text" and render is None and tally.dropped[_TURNS]:
         out.say("Conversations become text with -m MODEL, by its chat template.")
     return EXIT_OK
+
+
+def _unchanged_rows(data: DataSet, read: Reader, tally: Tally, progress: Progress) -> Iterator[Usable]:
+    """The usable rows; a change of the data is found while the last one is waited for, before the result is in its place."""
+    with unchanged(data):
+        yield from usable_rows(data, read, tally, progress)
 
 
 def _asked(
