@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from backprop_tui.app.marks import Marks
 from backprop_tui.app.narrate import LogLine, Narrator
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
@@ -48,7 +49,7 @@ class RunModel:
     """Feed it with `apply`. `held` says whether an engine holds the run; it decides between a live state and a crash.
 
     Attributes:
-        name: what the run is called, harmless. log: newest last. dropped: lines that fell off its start. samples: by index.
+        name: what the run is called, harmless. marks: moments worth a sign under the chart. log: newest last. dropped: lines that fell off its start. samples: by index.
         usage: recent utilisation per GPU index in percent; `None` is unknown.
         recent: recent values of step metrics, for sparklines.
         best: whether the newest evaluation was the best so far. odd: events passed over because they made no sense.
@@ -58,6 +59,7 @@ class RunModel:
     name: str = ""
     series: SeriesStore = field(default_factory=_series)
     held: bool = True
+    marks: Marks = field(default_factory=Marks)
     log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=_LOG_LINES))
     dropped: int = 0
     samples: dict[int, Sample] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class RunModel:
     def _take(self, event: Event) -> None:
         self.view.apply((event,))
         self.series.add((event,))
+        self.marks.add(event, self.view.step)
         for line in self._narrator.lines(event):
             self.dropped += len(self.log) == self.log.maxlen
             self.log.append(line)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 STEP_METRICS = ("loss", "grad_norm", "lr", "tokens_per_s", "step_s", "epoch", "tokens")
 #: Metrics of `eval` events and the keys they come under.
 EVAL_METRICS = {"eval_loss": "loss", "perplexity": "perplexity", "exact_match": "exact_match"}
+#: When each step ended, in seconds since the epoch (float64: float32 would be minutes off). An axis, so `names` leaves it out.
+WALL = "wall"
 _FIRST_CAPACITY = 1024
 _STEP_LIMIT = 1 << 62
 
@@ -89,7 +91,7 @@ class SeriesStore:
 
     def names(self) -> list[str]:
         """Metrics that have at least one point."""
-        return [name for name, curve in self._curves.items() if curve.size]
+        return [name for name, curve in self._curves.items() if curve.size and name != WALL]
 
     def _add_step(self, event: Event) -> None:
         step = _step_of(event)
@@ -102,6 +104,7 @@ class SeriesStore:
         self._last_step = step
         for name in STEP_METRICS:
             self._put(name, step, event.data.get(name))
+        self._put(WALL, step, event.wall)
 
     def _add_eval(self, event: Event) -> None:
         step = _step_of(event)
