@@ -251,8 +251,10 @@ def sync_dir(place: Path) -> None:
 
 
 def _title(run: RunDir) -> str:
+    # Here, because the notes are written with what this module offers.
+    from backprop_tui.store.notes import read_notes
+
     try:
-        words = run.read_spec()
+        return read_notes(run).name or str(run.read_spec().get("name") or "")
     except DataError:
         return ""
-    return str(words.get("title") or words.get("name") or "")

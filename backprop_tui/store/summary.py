@@ -6,7 +6,7 @@ import calendar
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from backprop_tui.protocol.view import RunView
 from backprop_tui.store import checkpoints, locks
 from backprop_tui.store.journal import JournalTail
 from backprop_tui.store.layout import RunDir, list_runs
+from backprop_tui.store.notes import Notes, read_notes
 
 #: A view of another version may lack what this one folds, so it is folded anew.
 _INDEX_FORMAT = f"1/{__version__}"
@@ -28,9 +29,10 @@ class RunSummary:
     """One run at a glance. Texts are as stored: clean them with `safe_text` before showing.
 
     Attributes:
-        title: the run's name, or one made of model and method. method: lora, qlora, full, "" when unknown.
+        title: the name people gave it, its own, or one made of model and method. method: lora, qlora, full, "" when unknown.
         created: seconds since the Unix epoch.
         view: the folded journal. state: the honest state, `crashed` when nobody holds the lock of an unfinished run.
+        notes: what people noted of it. settings: leaves of the spec by key, as run.json has them.
     """
 
     run: RunDir
@@ -41,6 +43,8 @@ class RunSummary:
     created: float
     view: RunView
     state: RunState
+    notes: Notes = field(default_factory=Notes)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def resume_step(self) -> int | None:
@@ -64,6 +68,7 @@ class RunSummary:
             "created": self.created,
             "state": self.state.value,
             "resume_step": self.resume_step,
+            **{key: value for key, value in self.notes.to_dict().items() if key != "name"},
             "view": self.view.to_dict(),
         }
 
@@ -79,8 +84,22 @@ def load_summary(run: RunDir) -> RunSummary:
     held = locks.is_held(run.lock_file)
     view = _folded(run)
     base, method = str(model.get("base", "")), str(model.get("method", ""))
-    title = str(spec.get("name") or "") or f"{base.rstrip('/').rsplit('/', 1)[-1] or 'run'}-{method or run.short_id}"
-    return RunSummary(run, title, base, str(data.get("path", "")), method, _created(run), view, view.state_when(held))
+    notes = read_notes(run)
+    made = f"{base.rstrip('/').rsplit('/', 1)[-1] or 'run'}-{method or run.short_id}"
+    title = notes.name or str(spec.get("name") or "") or made
+    state, path = view.state_when(held), str(data.get("path", ""))
+    return RunSummary(run, title, base, path, method, _created(run), view, state, notes, leaves(spec))
+
+
+def leaves(spec: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a spec by key: names of leaves are unique over all its parts."""
+    found: dict[str, Any] = {}
+    for key, value in spec.items():
+        if isinstance(value, dict):
+            found.update({name: leaf for name, leaf in value.items() if not isinstance(leaf, (dict, list))})
+        elif not isinstance(value, list):
+            found[key] = value
+    return found
 
 
 def list_summaries(root: Path | None = None) -> list[RunSummary]:
