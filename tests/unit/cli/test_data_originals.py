@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backprop_tui.cli.data.originals import Originals, Places, as_json, lines_to
@@ -61,11 +62,14 @@ def test_more_files_than_are_kept_open_are_copied_from(tmp_path: Path) -> None:
         for row in read_set(data):
             places.remember(row)
         order = [*range(0, 160, 2), *range(159, 0, -2)]
+        before = len(os.listdir("/proc/self/fd"))
         texts = [json.loads(line)["text"] for line in places.lines(order)]
+        assert len(os.listdir("/proc/self/fd")) - before <= 64
     assert texts == [str(n) for n in range(80)] + [f"again {n}" for n in range(79, -1, -1)]
 
 
 @given(values)
+@example({"a": [math.nan, -math.inf], "lone": "\ud800"})
 def test_any_value_is_written_as_json_that_says_the_same(value: Any) -> None:
     written = as_json(value)
     assert b"\n" not in written
