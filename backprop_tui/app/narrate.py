@@ -35,29 +35,43 @@ class Narrator:
     def lines(self, event: Event) -> list[LogLine]:
         """The lines of one event, usually none or one."""
         if event.kind == ev.STEP:
-            return self._step(event)
-        tell = _TELLERS.get(event.kind)
-        if tell is None:
-            return []
-        told = tell(event.data)
+            if not _odd(event.data) and 0 <= event.wall - self._step_said < STEP_EVERY_S:
+                return []
+            self._step_said = event.wall
+        told = tell(event)
         return [LogLine(event.wall, *told)] if told is not None else []
-
-    def _step(self, event: Event) -> list[LogLine]:
-        data = event.data
-        loss = number(data.get("loss"))
-        odd = loss is not None and loss - loss != 0
-        if not odd and 0 <= event.wall - self._step_said < STEP_EVERY_S:
-            return []
-        self._step_said = event.wall
-        speed = number(data.get("tokens_per_s"))
-        text = (
-            f"step={_count(data.get('step'))} loss={wording.loss(loss)} grad={_figure(data.get('grad_norm'))} "
-            f"lr={_figure(data.get('lr'))} tok/s={wording.UNKNOWN if speed is None else f'{speed:,.0f}'}"
-        )
-        return [LogLine(event.wall, "warn" if odd else "info", text)]
 
 
 _Told = tuple[str, str]
+
+
+def tell(event: Event) -> _Told | None:
+    """Level and harmless text of one event's line, every step included; None for kinds that are not told.
+
+    Raises:
+        ValueError, TypeError, AttributeError, OverflowError: the payload has another shape, from another version.
+    """
+    teller = _TELLERS.get(event.kind)
+    return teller(event.data) if teller is not None else None
+
+
+def _odd(data: dict[str, Any]) -> bool:
+    loss = number(data.get("loss"))
+    return loss is not None and loss - loss != 0
+
+
+def _step(data: dict[str, Any]) -> _Told:
+    speed = number(data.get("tokens_per_s"))
+    return "warn" if _odd(data) else "info", (
+        f"step={_count(data.get('step'))} loss={wording.loss(number(data.get('loss')))} "
+        f"grad={_figure(data.get('grad_norm'))} lr={_figure(data.get('lr'))} "
+        f"tok/s={wording.UNKNOWN if speed is None else f'{speed:,.0f}'}"
+    )
+
+
+def _alert(data: dict[str, Any]) -> _Told:
+    words = f"{data.get('code', '')}: {data.get('cause', '')} {data.get('next', '')}"
+    return "error" if data.get("severity") == "error" else "warn", safe_text(words.strip(), limit=2000)
 
 
 def _count(value: Any) -> str:
@@ -179,11 +193,13 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], _Told | None]] = {
     ev.STATE: _state,
     ev.PHASE: _phase,
     ev.PLAN: _plan,
+    ev.STEP: _step,
     ev.EVAL: _eval,
     ev.CHECKPOINT: _checkpoint,
     ev.CHECKPOINT_REMOVED: _removed,
     ev.LOG: _log,
     ev.FAULT: _fault,
+    ev.ALERT: _alert,
     ev.COMMAND: _command,
     ev.COMMAND_DONE: _command_done,
     ev.REPAIR: _repair,

@@ -40,7 +40,7 @@ from backprop_tui.store.summary import load_summary
 WORKER_COMMAND = (sys.executable, "-P", "-m", "backprop_tui.engine.worker")
 _FROM_WORKER = frozenset(
     {ev.STATE, ev.PHASE, ev.PLAN, ev.STEP, ev.EVAL, ev.SAMPLE, ev.CHECKPOINT, ev.CHECKPOINT_REMOVED}
-    | {ev.LOG, ev.FAULT, ev.COMMAND_DONE, ev.END}
+    | {ev.LOG, ev.FAULT, ev.ALERT, ev.COMMAND_DONE, ev.END}
 )
 
 
@@ -301,7 +301,9 @@ class Host:
 
     def _on_telemetry(self, reading: dict[str, Any]) -> None:
         if not self._over and not self._journal_broken:
-            self.record(ev.TELEMETRY, reading)
+            # How long the raw logs were at this moment: what puts their lines, which carry no time, between the events.
+            logs = {"worker": _size(self.run.worker_log), "host": _size(self.run.host_log)}
+            self.record(ev.TELEMETRY, {**reading, "logs": logs})
 
     def _on_exit(self, code: int) -> None:
         if not self._over:
@@ -355,6 +357,13 @@ class Host:
 
 def _disk_words(error: OSError) -> dict[str, Any]:
     return {"code": "DISK_FULL", "cause": f"{error.strerror}: the run's record can't be written.", "next": ""}
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _unlink(path: Path) -> None:

@@ -23,13 +23,16 @@ CHECKPOINT_REMOVED = "checkpoint_removed"
 TELEMETRY = "telemetry"
 LOG = "log"
 FAULT = "fault"
+ALERT = "alert"
 COMMAND = "command"
 COMMAND_DONE = "command_done"
 REPAIR = "repair"
 END = "end"
 
 #: Kinds that reach the disk (fdatasync) before anybody is told; metrics and logs follow within a second.
-DURABLE = frozenset({RUN, ATTEMPT, STATE, CHECKPOINT, CHECKPOINT_REMOVED, FAULT, COMMAND, COMMAND_DONE, REPAIR, END})
+DURABLE = frozenset(
+    {RUN, ATTEMPT, STATE, CHECKPOINT, CHECKPOINT_REMOVED, FAULT, ALERT, COMMAND, COMMAND_DONE, REPAIR, END}
+)
 
 PhaseName = Literal["load", "tokenise", "train", "eval", "sample", "save"]
 Level = Literal["debug", "info", "warn", "error"]
@@ -72,7 +75,11 @@ class PhasePayload(TypedDict):
 
 
 class PlanPayload(TypedDict):
-    """What the worker is about to do, known once data and model are loaded. `dataset` is the data's short id (`fp-…`)."""
+    """What the worker is about to do, known once data and model are loaded. `dataset` is the data's short id (`fp-…`).
+
+    `flops_per_token` is the arithmetic the model needs per real token, forward and backward, without recomputation; None
+    when it can't be said, and `flops_reason` says why.
+    """
 
     total_steps: int
     steps_per_epoch: int
@@ -91,10 +98,15 @@ class PlanPayload(TypedDict):
     save_every: int
     eval_every: int
     dataset: NotRequired[str]
+    flops_per_token: NotRequired[float | None]
+    flops_reason: NotRequired[str]
 
 
 class StepPayload(TypedDict):
-    """One optimiser step. `tokens` counts real (not padding) tokens since step 0, over all attempts; seconds are wall."""
+    """One optimiser step. `tokens` counts real (not padding) tokens since step 0, over all attempts; seconds are wall.
+
+    `trained` counts the tokens of this step that were learnt.
+    """
 
     step: int
     epoch: float
@@ -104,6 +116,7 @@ class StepPayload(TypedDict):
     tokens: int
     tokens_per_s: float
     step_s: float
+    trained: NotRequired[int]
 
 
 class EvalPayload(TypedDict):
@@ -141,39 +154,96 @@ class CheckpointPayload(TypedDict):
     best: bool
 
 
+class GpuProcess(TypedDict):
+    """A process on a GPU: bytes it holds there, and whether it belongs to this run."""
+
+    pid: int
+    name: str | None
+    memory: int | None
+    ours: bool
+
+
 class GpuReading(TypedDict):
-    """One GPU: degrees Celsius, percent, bytes, watts, MHz. Any value may be None."""
+    """One GPU: degrees Celsius, percent, bytes, watts, MHz. Any value may be None; `unknown` then says why, by key.
+
+    The keys from `name` on change rarely. A reading leaves out those that are as they were said last; None is never
+    left out (`protocol.telemetry` puts readings together again).
+
+    `throttle` lists what holds the clocks down (keys of `telemetry.THROTTLES`), `run_memory` is what this run's processes
+    hold, `ecc_*` count errors since the driver was loaded, `others` counts the processes not listed.
+    """
 
     index: int
-    name: str | None
     temperature: float | None
-    slowdown: float | None
     utilisation: float | None
     memory_used: int | None
-    memory_total: int | None
+    run_memory: int | None
     power: float | None
-    power_limit: float | None
     fan: float | None
     clock: float | None
+    memory_clock: float | None
+    throttle: list[str] | None
+    name: NotRequired[str | None]
+    memory_total: NotRequired[int | None]
+    power_limit: NotRequired[float | None]
+    slowdown: NotRequired[float | None]
+    shutdown: NotRequired[float | None]
+    max_operating: NotRequired[float | None]
+    clock_max: NotRequired[float | None]
+    memory_clock_max: NotRequired[float | None]
+    pcie_generation: NotRequired[int | None]
+    pcie_generation_max: NotRequired[int | None]
+    pcie_width: NotRequired[int | None]
+    pcie_width_max: NotRequired[int | None]
+    ecc_corrected: NotRequired[int | None]
+    ecc_uncorrected: NotRequired[int | None]
+    processes: NotRequired[list[GpuProcess] | None]
+    others: NotRequired[int]
+    unknown: NotRequired[dict[str, str]]
 
 
 class HostReading(TypedDict):
-    """The machine: percent and bytes; `worker_rss` is the worker's resident set. Any value may be None."""
+    """The machine and the run's processes: percent, bytes, bytes per second, degrees Celsius. Any value may be None.
+
+    `cpu` is the share of all cores, `run_cpu` counts 100 per core, `load` is the mean queue of the last minute.
+    `worker_rss` is the worker's resident set, `run_memory` that of its whole process tree, `disk_*` the run's disk and
+    `network_*` every real interface. `unknown` says by key why a value is missing.
+    """
 
     cpu: float | None
+    cores: int | None
+    load: float | None
+    temperature: float | None
+    temperature_high: float | None
     memory_used: int | None
     memory_total: int | None
+    swap_used: int | None
+    swap_total: int | None
     worker_rss: int | None
+    run_cpu: float | None
+    run_memory: int | None
+    run_processes: int | None
+    run_read: float | None
+    run_written: float | None
     disk_free: int | None
     disk_total: int | None
+    disk_read: float | None
+    disk_written: float | None
+    network_in: float | None
+    network_out: float | None
+    unknown: dict[str, str]
 
 
 class TelemetryPayload(TypedDict):
-    """One reading of the sensors. `gpu_reason` says why `gpus` is empty ("no NVIDIA driver")."""
+    """One reading of the sensors. `gpu_reason` says why `gpus` is empty ("no NVIDIA driver").
+
+    `logs` is how long worker.log and host.log were at that moment, in bytes: where their lines lie between the events.
+    """
 
     gpus: list[GpuReading]
     gpu_reason: str | None
     host: HostReading
+    logs: NotRequired[dict[str, int]]
 
 
 class LogPayload(TypedDict):
@@ -192,6 +262,16 @@ class FaultPayload(TypedDict):
     next: str
     step: NotRequired[int | None]
     detail: NotRequired[dict[str, Any]]
+
+
+class AlertPayload(TypedDict):
+    """Something to look at that did not end the run: heat, a full disk, a curve that turns. Words as in `FaultPayload`."""
+
+    code: str
+    severity: Literal["warn", "error"]
+    cause: str
+    next: NotRequired[str]
+    step: NotRequired[int | None]
 
 
 class CommandPayload(TypedDict):

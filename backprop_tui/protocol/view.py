@@ -57,6 +57,8 @@ class RunView:
     phase_total: int | None = None
     phase_detail: str = ""
     fault: dict[str, Any] | None = None
+    alert: dict[str, Any] | None = None
+    alerts: int = 0
     plan: dict[str, Any] = field(default_factory=dict)
     telemetry: dict[str, Any] = field(default_factory=dict)
     recent_step_s: list[float] = field(default_factory=list)
@@ -188,6 +190,11 @@ def _on_fault(view: RunView, event: Event) -> None:
     view.fault = event.data
 
 
+def _on_alert(view: RunView, event: Event) -> None:
+    view.alert = event.data
+    view.alerts += 1
+
+
 def _on_end(view: RunView, event: Event) -> None:
     view.state = _STATE_OF_OUTCOME.get(str(event.data.get("outcome")), RunState.FAILED)
     view.reason = str(event.data.get("reason", ""))
@@ -207,5 +214,6 @@ _HANDLERS = {
     ev.CHECKPOINT_REMOVED: _on_checkpoint_removed,
     ev.TELEMETRY: _on_telemetry,
     ev.FAULT: _on_fault,
+    ev.ALERT: _on_alert,
     ev.END: _on_end,
 }
