@@ -32,6 +32,8 @@ class Marks:
         """Take in one event; `step` is where the run stood when it happened, for events that don't say."""
         if self.began is None:
             self.began = event.wall
+        if event.kind == ev.STEP:
+            return
         found = _mark(event)
         if found is None:
             return

@@ -49,7 +49,8 @@ class RunModel:
     """Feed it with `apply`. `held` says whether an engine holds the run; it decides between a live state and a crash.
 
     Attributes:
-        name: what the run is called, harmless. marks: moments worth a sign under the chart. log: newest last. dropped: lines that fell off its start. samples: by index.
+        name: what the run is called, harmless. marks: moments worth a sign under the chart.
+        log: newest last. dropped: lines that fell off its start. samples: by index.
         usage: recent utilisation per GPU index in percent; `None` is unknown.
         recent: recent values of step metrics, for sparklines.
         best: whether the newest evaluation was the best so far. odd: events passed over because they made no sense.
