@@ -198,15 +198,14 @@ class Crew:
                 waiting.append(self._pool().submit(self.ask, request))
             if not waiting:
                 return
+            if cancelled and cancelled():
+                yield None
+                return
             try:
                 answer = waiting[0].result(_PATIENCE)
             except TimeoutError:
-                answer = None
-            if answer is None and not (cancelled and cancelled()):
                 continue
             yield answer
-            if answer is None:
-                return
             waiting.popleft()
 
     def _pool(self) -> ThreadPoolExecutor:
