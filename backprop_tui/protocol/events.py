@@ -166,8 +166,8 @@ class GpuProcess(TypedDict):
 class GpuReading(TypedDict):
     """One GPU: degrees Celsius, percent, bytes, watts, MHz. Any value may be None; `unknown` then says why, by key.
 
-    The keys from `name` on change rarely. A reading leaves out those that are as they were said last; None is never
-    left out (`protocol.telemetry` puts readings together again).
+    The keys from `name` on change rarely. A reading leaves out those that are as they were said last
+    (`protocol.telemetry` puts readings together again).
 
     `throttle` lists what holds the clocks down (keys of `telemetry.THROTTLES`), `run_memory` is what this run's processes
     hold, `ecc_*` count errors since the driver was loaded, `others` counts the processes not listed.

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from backprop_tui.protocol import events as ev
+from backprop_tui.protocol import telemetry
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
+from backprop_tui.protocol.pace import Pace, seconds_left
 from backprop_tui.protocol.states import RunState
 
 _STATE_OF_OUTCOME = {
@@ -19,6 +21,8 @@ _STATE_OF_OUTCOME = {
 }
 #: Step durations remembered for the rate and the time left.
 _RECENT_STEPS = 50
+#: Two readings of the power further apart say nothing of what was drawn between them.
+_POWER_GAP = 60.0
 
 
 @dataclass(slots=True)
@@ -26,6 +30,13 @@ class RunView:
     """What is known of a run after the events applied so far. None means unknown, never zero.
 
     Feed it with `apply`; ask `state_when(lock_held)` rather than `state` when the engine may have died.
+
+    Attributes:
+        telemetry: the newest readings put together, as `protocol.telemetry` describes; {} before the first.
+        pace: step times, rates and what evaluations and saves cost.
+        held_s: seconds with a process at work, over all attempts, pauses included. paused_s: seconds of those paused.
+        energy_wh: watt-hours drawn by the run's GPUs while their power was known. energy_s: GPU-seconds that covers.
+        gpu_s: GPU-seconds there were. run_gpus: indices of the run's GPUs, None while nobody said.
     """
 
     seq: int = 0
@@ -63,6 +74,15 @@ class RunView:
     telemetry: dict[str, Any] = field(default_factory=dict)
     recent_step_s: list[float] = field(default_factory=list)
     overhead_s: float = 0.0
+    pace: Pace = field(default_factory=Pace)
+    held_s: float = 0.0
+    paused_s: float = 0.0
+    mono: float | None = None
+    energy_wh: float | None = None
+    energy_s: float = 0.0
+    gpu_s: float = 0.0
+    run_gpus: list[int] | None = None
+    sensed_mono: float | None = None
 
     def apply(self, events: Iterable[Event]) -> RunView:
         """Fold more events in (those already seen are ignored) and return self."""
@@ -71,6 +91,7 @@ class RunView:
                 continue
             self.seq = event.seq
             self.updated = event.wall
+            self._pass_time(event)
             handler = _HANDLERS.get(event.kind)
             if handler is None:
                 continue
@@ -89,13 +110,24 @@ class RunView:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time to the last step from the recent rate (evaluations and saves included, pauses not); None when unknown."""
+        """Time to the end from the recent rate, evaluations and saves included, pauses not; None when unknown."""
         if self.total_steps is None or not self.recent_step_s or not self.state.live:
             return None
-        remaining = max(0, self.total_steps - self.step)
         rate = sum(self.recent_step_s) / len(self.recent_step_s)
+        left = seconds_left(self.pace, self.plan, self.step, self.total_steps, rate, self.phase, self.updated)
+        if left is not None:
+            return left
         per_step = rate + (self.overhead_s / self.step if self.step else 0.0)
-        return remaining * per_step
+        return max(0, self.total_steps - self.step) * per_step
+
+    def charged_gpus(self) -> list[dict[str, Any]]:
+        """The GPUs this run works on, from the newest reading: those that hold its memory; all where nobody can say."""
+        gpus: list[dict[str, Any]] = self.telemetry.get("gpus") or []
+        if self.plan.get("device") == "cpu":
+            return []
+        if self.run_gpus is not None:
+            return [gpu for gpu in gpus if gpu["index"] in self.run_gpus]
+        return gpus if self.plan else []
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
@@ -105,9 +137,21 @@ class RunView:
     def from_dict(cls, words: dict[str, Any]) -> RunView:
         """Rebuild a view written by `to_dict`; keys of another version are ignored."""
         known = {f.name for f in fields(cls)}
-        view = cls(**{key: value for key, value in words.items() if key in known})
+        view = cls(**{key: value for key, value in words.items() if key in known and key != "pace"})
         view.state = RunState(view.state)
+        view.pace = Pace.from_dict(words.get("pace") or {})
         return view
+
+    def _pass_time(self, event: Event) -> None:
+        """Count the time since the event before, unless another process wrote it: clocks of two boots don't compare."""
+        before, self.mono = self.mono, event.mono
+        if event.kind == ev.ATTEMPT or before is None or not self.state.live:
+            return
+        passed = event.mono - before
+        if 0 < passed < 1e9 and event.attempt == self.attempt:
+            self.held_s += passed
+            if self.state is RunState.PAUSED:
+                self.paused_s += passed
 
 
 def _on_run(view: RunView, event: Event) -> None:
@@ -121,6 +165,8 @@ def _on_attempt(view: RunView, event: Event) -> None:
     resume_step = event.data.get("resume_step")
     view.step = int(resume_step) if resume_step is not None else 0
     view.recent_step_s = []
+    view.pace.new_attempt()
+    view.telemetry, view.sensed_mono = {}, None
 
 
 def _on_state(view: RunView, event: Event) -> None:
@@ -136,10 +182,13 @@ def _on_phase(view: RunView, event: Event) -> None:
     if data.get("status") == "end":
         if data.get("phase") in ("eval", "sample", "save") and view.step:
             view.overhead_s += number(data.get("seconds")) or 0.0
+        view.pace.phase_ended(str(data.get("phase")), view.step, number(data.get("seconds")))
         view.phase = view.phase_done = view.phase_total = None
         view.phase_detail = ""
         return
     view.phase = str(data.get("phase"))
+    if data.get("status") == "start":
+        view.pace.phase_since = event.wall
     view.phase_done, view.phase_total = data.get("done"), data.get("total")
     view.phase_detail = str(data.get("detail", ""))
 
@@ -161,6 +210,7 @@ def _on_step(view: RunView, event: Event) -> None:
     if seconds is not None:
         view.recent_step_s.append(seconds)
         del view.recent_step_s[:-_RECENT_STEPS]
+    view.pace.took_step(seconds, view.tokens_per_s, number(data.get("trained")))
 
 
 def _on_eval(view: RunView, event: Event) -> None:
@@ -183,7 +233,26 @@ def _on_checkpoint_removed(view: RunView, event: Event) -> None:
 
 
 def _on_telemetry(view: RunView, event: Event) -> None:
-    view.telemetry = event.data
+    before = view.telemetry
+    view.telemetry = telemetry.merged(before, event.data, event.wall)
+    since, view.sensed_mono = view.sensed_mono, event.mono
+    gpus = view.telemetry["gpus"]
+    ours = telemetry.run_gpus(gpus)
+    if ours or view.run_gpus is None:
+        # A card that is let go of for a moment is still the run's: an empty answer doesn't take back a full one.
+        view.run_gpus = ours
+    if since is not None and 0 < event.mono - since <= _POWER_GAP:
+        _draw_power(view, before, event.mono - since)
+
+
+def _draw_power(view: RunView, before: dict[str, Any], seconds: float) -> None:
+    powers = {gpu["index"]: number(gpu.get("power")) for gpu in before.get("gpus", ())}
+    for gpu in view.charged_gpus():
+        view.gpu_s += seconds
+        watts, earlier = number(gpu.get("power")), powers.get(gpu["index"])
+        if watts is not None and earlier is not None:
+            view.energy_wh = (view.energy_wh or 0.0) + (watts + earlier) / 2 * seconds / 3600
+            view.energy_s += seconds
 
 
 def _on_fault(view: RunView, event: Event) -> None:
