@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.scans import Reading
 from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -44,6 +45,7 @@ class Page:
         row: what it says. reading: how it was read. known: rows passed so far.
         beyond: a later one was wanted, and this is the last. rendered: what the model reads, tokens and all.
         final: whether nothing more comes of it. value: the row as it stands in the file.
+        file: the (harmless) name of its file, where the dataset has several.
     """
 
     row: PreviewRow
@@ -53,6 +55,7 @@ class Page:
     rendered: Rendered | None = None
     final: bool = False
     value: Any = None
+    file: str = ""
 
 
 class OpenFile:
@@ -82,6 +85,7 @@ class OpenFile:
         self._failed = failed
         self._lock = Lock()
         self._file: Searched | None = None
+        self._names: list[str] = []
         self._turn = 0
         self._warm = False
         self._search: Worker[None] | None = None
@@ -179,7 +183,9 @@ class OpenFile:
         from backprop_tui.app.searching import Searched
 
         if self._file is None:
-            self._file = Searched(self._draft.scans.resolve(self.words))
+            data = self._draft.scans.resolve(self.words)
+            self._names = [safe_text(path.name, limit=120) for path in data.files] if len(data.files) > 1 else []
+            self._file = Searched(data)
         return self._file
 
     def _page(self, index: int, cancelled: Cancelled) -> tuple[Page, Row] | None:
@@ -194,7 +200,8 @@ class OpenFile:
             known = file.known
         if row is None:
             return None
-        return Page(view_row(row, reading.how), reading, known, beyond, value=row.value), row
+        name = self._names[row.file] if self._names else ""
+        return Page(view_row(row, reading.how), reading, known, beyond, value=row.value, file=name), row
 
     def _explain(self, page: Page, row: Row, turn: int) -> None:
         def work(cancelled: Cancelled) -> Page:

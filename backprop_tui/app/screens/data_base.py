@@ -37,8 +37,8 @@ class DataRoom(Room):
         self._mode: Mode = "rendered"
         self._mix = Mix()
         self._looks: Looks
-        #: What the data settings make of a dataset, in words, by the dataset's words.
-        self._counted: dict[str, str] = {}
+        #: What the data settings make of a dataset, as a verdict and words, by the dataset.
+        self._counted: dict[str, tuple[str, str]] = {}
         #: What runs for long and can be stopped: a count, a download, a conversion, a scoring.
         self._job: Worker[None] | None = None
 

@@ -69,7 +69,7 @@ def check_lines(
     spark: str,
     settings: Mapping[str, Any] | None = None,
     recipe: str = "",
-    counted: str = "",
+    counted: tuple[str, str] | None = None,
 ) -> list[Line]:
     """What was found in a dataset: one line a check, then the first problems with their places.
 
@@ -81,7 +81,7 @@ def check_lines(
         spark: signs of bars.
         settings: what is set of the data, by key.
         recipe: the same in words.
-        counted: what it makes of the rows.
+        counted: what it makes of the rows, as a verdict and words.
     """
     settings = settings or {}
     out = _Lines(width, ascii_only)
@@ -100,8 +100,13 @@ def check_lines(
             out.lines.append((("e ", "key"), ("says which column is what", "muted")))
         out.say(look.next_step, "muted")
         return out.lines
-    if with_tokens:
+    if recipe:
+        out.check("ok", f"set: {recipe}", "T", "tools")
+    if counted is not None:
+        out.check(*counted)
+    if with_tokens and look.kept:
         out.lines.append(tokens_line(look, width, spark))
+    _left_out(out, look, settings)
     for problem in [problem for problem in look.problems if problem.severity == "error"][:3]:
         value = f" Here: {safe_text(problem.value, limit=80)}" if problem.value else ""
         out.check("bad", f"{problem.where}: {problem.cause}{value} ({problem.code})")
@@ -112,10 +117,6 @@ def check_lines(
         out.check("warn", f"may hold personal data or secrets: {kinds} (rows)")
     if not look.complete:
         out.check("warn", "the look was ended early")
-    if recipe:
-        out.check("ok", f"set: {recipe}", "T", "tools")
-    if counted:
-        out.check("ok", counted)
     for problem in [problem for problem in look.problems if problem.severity != "error"][:50]:
         where = f"{problem.where}: " if problem.where else ""
         value = f" Here: {safe_text(problem.value, limit=60)}" if problem.value else ""
@@ -123,13 +124,8 @@ def check_lines(
     return out.lines
 
 
-def _rows(out: _Lines, look: Inspection, settings: Mapping[str, Any]) -> None:
-    """Formats, rows left out, repeated rows."""
-    if look.formats:
-        names = ", ".join(f"{name} {count:,}" for name, count in look.formats.most_common(3))
-        words = names if len(look.formats) > 1 else look.formats.most_common(1)[0][0]
-        purpose = f", for {_PURPOSES[look.purpose]}" if look.purpose in _PURPOSES else ""
-        out.check("ok", f"format {words}{purpose}", *(("e", "mapping") if settings.get("columns") else ()))
+def _left_out(out: _Lines, look: Inspection, settings: Mapping[str, Any]) -> None:
+    """Rows that are not used, by reason, with the key that mends it."""
     drops = settings.get("damaged") == "drop"
     for reason, count in look.dropped.most_common():
         words = f"{wording.rows(count)} left out: {safe_text(reason, limit=80)}"
@@ -139,6 +135,15 @@ def _rows(out: _Lines, look: Inspection, settings: Mapping[str, Any]) -> None:
             out.check("warn" if look.kept else "bad", words, "e", "mapping")
         else:
             out.check("warn" if look.kept else "bad", words)
+
+
+def _rows(out: _Lines, look: Inspection, settings: Mapping[str, Any]) -> None:
+    """Formats and repeated rows."""
+    if look.formats:
+        names = ", ".join(f"{name} {count:,}" for name, count in look.formats.most_common(3))
+        words = names if len(look.formats) > 1 else look.formats.most_common(1)[0][0]
+        purpose = f", for {_PURPOSES[look.purpose]}" if look.purpose in _PURPOSES else ""
+        out.check("ok", f"format {words}{purpose}", *(("e", "mapping") if settings.get("columns") else ()))
     if not look.dropped:
         out.check("ok", f"all {look.rows:,} rows can be used")
     chosen = settings.get("duplicates", "keep")
@@ -173,7 +178,10 @@ def _tokens(out: _Lines, look: Inspection) -> None:
             out.check("ok", f"{share} of the tokens are trained on")
     if look.packing is not None and look.packing.rows_per_sequence > 1.05:
         padding = wording.percent(look.packing.padding)
-        out.check("ok", f"packing puts {look.packing.rows_per_sequence:.1f} rows into a sequence; padding is {padding}")
+        out.check(
+            "ok",
+            f"packing would put {look.packing.rows_per_sequence:.1f} rows into a sequence and save {padding} padding",
+        )
 
 
 _PURPOSES = {

@@ -125,12 +125,17 @@ class FixSide(RowSide):
         asked = self.asked(words, before, after)
 
         def done(found: tuple[Counted | None, Counted]) -> None:
-            self._counted[words] = counted_words(found[1], "·")
+            self._counted[words] = ("ok", counted_words(found[1], "·"))
             self.backprop.say(f"{said}: {change_words(*found)}.  u on Tune takes it back.", "good")
             self.show_look()
 
+        def failed(error: BackpropError) -> None:
+            self._counted[words] = ("bad", f"{error.cause} ({error.code})")
+            self.complain(error)
+            self.show_look()
+
         self._job = in_thread(
-            self, lambda cancelled: self.count_rows(asked, cancelled), done, self.complain, group="data-count"
+            self, lambda cancelled: self.count_rows(asked, cancelled), done, failed, group="data-count"
         )
 
     def action_dedupe(self) -> None:

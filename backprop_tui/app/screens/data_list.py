@@ -119,7 +119,8 @@ class ListSide(OpenSide):
         if needle:
             facts = f"/ {safe_text(needle, limit=20)}"
         elif self._mix:
-            facts = f"{len(self._mix.weights)} ticked"
+            # The header has room for the mixture only where it is wide.
+            facts = f"{len(self._mix.weights)} ticked" if self.wide else self.mix_words()
         else:
             facts = folder_words(self._folder.path) if self._folder else ""
         self.query_one("#data-panel", Panel).label(facts=facts, foot=f"{place} of {total}")

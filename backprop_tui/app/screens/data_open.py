@@ -74,7 +74,7 @@ class OpenSide(ToolSide):
             if not text:
                 return "Type a path, or press Esc."
             place = os.path.expanduser(text)
-            if os.path.exists(place) or any(sign in text for sign in "*?[#+") or text.startswith(("hf://", "https://")):
+            if os.path.exists(place) or any(sign in text for sign in "*?[#+") or self.draft.scans.to_fetch(text):
                 return None
             return "There is no file or folder of that name."
 
@@ -93,7 +93,8 @@ class OpenSide(ToolSide):
 
         here = f"{home_words(self._folder.path)}/" if self._folder else "~/"
         body = Content(
-            "A data file or a folder, a pattern such as data/**/*.jsonl, file.json#field, or several: a.jsonl + 2x b.jsonl"
+            "A data file or a folder, a pattern such as data/**/*.jsonl, file.json#field, several as a.jsonl + 2x b.jsonl, "
+            "or a dataset of the Hugging Face hub (h)."
         )
         self.app.push_screen(PromptModal(Content("Open"), body, value=here.replace("//", "/"), check=check), answered)
 

@@ -113,6 +113,8 @@ class RowSide(DataRoom):
             facts += f" {dot} {row.tokens:,} tokens {dot} loss on {wording.count(row.trained)}"
         elif page.final and row.normalised is not None and row.problem is None:
             facts += f" {dot} tokens unknown, {wording.model_name(self.draft.model, 20)} is not here"
+        if page.file:
+            facts = f"{safe_text(page.file, limit=24)} {dot} {facts}"
         foot = "n/p row  g go to  r random  s search  b bad  t view"
         panel.label(title=f"row {row.index + 1:,}{total}", facts=facts, foot=foot)
 
@@ -122,7 +124,7 @@ class RowSide(DataRoom):
         look: Look = self._looks.get(words)
         signs = glyphs_of(self)
         settings = self.settings(words)
-        recipe, counted = recipe_words(settings, signs.dot), self._counted.get(words or "", "")
+        recipe, counted = recipe_words(settings, signs.dot), self._counted.get(words or "")
 
         def checks(width: int) -> Sequence[Line]:
             # Lengths have no panel of their own where it is narrow.

@@ -101,7 +101,7 @@ class Browser:
         """
         rows = [self._row(DEMO, "demo (bundled)", "jsonl", looks, weights)]
         if mix:
-            rows.insert(0, self._row(mix, f"mix of {len(weights)}: {short_words(mix, 200)}", "mix", looks, {}))
+            rows.insert(0, self._row(mix, f"mix of {len(weights)}", "mix", looks, {}))
         seen = {DEMO, mix}
         shown = list(dict.fromkeys([*opened, *list(recent)[:_RECENT]]))
         # What is ticked stays in view when another folder is listed.
