@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -65,7 +66,9 @@ class Child:
             process.wait()
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
-                    stream.close()
+                    # A question that was not read to its end is still in the buffer.
+                    with contextlib.suppress(OSError):
+                        stream.close()
 
     def load(self) -> wire.Loaded:
         """Start and read the model's tokenizer, if that has not been done yet.
