@@ -6,6 +6,7 @@ import calendar
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,8 @@ def _remember(run: RunDir, view: RunView, offset: int, stamp: list[int]) -> None
         os.replace(temporary, file)
     except (OSError, ValueError):
         # It can be rebuilt at any time: a full or read-only cache costs speed, nothing else.
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _index_file(run_id: str) -> Path:

@@ -36,8 +36,9 @@ RUN = Entry(
         "time>1h", "time<90.5m", "quiet<5m", "tag:good", "tag:good,bad", "tag~pap", "!tag:bad", "tag!=bad", "lr>=1e-4",
         "lr=0.0002", "rank>16", "optim.learning_rate=2e-4", "learning-rate<1e-3", "packing:on", "packing=yes",
         "schedule:cos", "optimizer:sgd", "data:alpaca", 'data:"alpaca clean"', "name~sweep", "step>1000", "step>1k",
-        "step>=1_240", "tokens>18M", "progress<50%", "has:eval", "has:eval has:checkpoint has:fault has:note has:tag has:experiment",
-        "!has:match", "is:ended", "!is:live", "!live", "!archived", "is:resumed", "fault~memory", 'experiment:"sweep 1"',
+        "step>=1_240", "tokens>18M", "progress<50%", "has:eval", "has:eval has:tag has:fault has:note",
+        "has:checkpoint has:experiment", "!has:match", "is:ended", "!is:live", "!live", "!archived", "is:resumed", "fault~memory",
+        'experiment:"sweep 1"',
         "note~again", "!rank:16,64", "!loss>2", "!match<1",
     ],
 )  # fmt: skip
