@@ -35,6 +35,7 @@ class Inspection:
     Args:
         words: the dataset as it was named. size: bytes of its files. max_length: longest row in tokens, None for any.
         refuses_damage: whether damaged rows make the set unusable; otherwise they are dropped and counted.
+        answers_only: whether only answers are to be learnt.
         files: the files one by one.
         rows: rows read, broken ones included. kept: rows that would be trained on.
         dropped: rows left out, by reason.
@@ -55,6 +56,7 @@ class Inspection:
     size: int
     max_length: int | None = None
     refuses_damage: bool = True
+    answers_only: bool = False
     files: list[FileFinding] = field(default_factory=list)
     rows: int = 0
     kept: int = 0
@@ -80,13 +82,13 @@ class Inspection:
 
     @property
     def all_trained(self) -> bool:
-        """Whether every token of a set of conversations is learnt, so that the mask masks nothing."""
-        return self.trained_share == 1.0 and self.purpose == "sft" and set(self.formats) - {"text"} != set()
+        """Whether every token of a set of conversations is learnt although only answers were to be."""
+        return self.answers_only and self.trained_share == 1.0 and set(self.formats) - {"text"} != set()
 
     @property
     def verdict(self) -> Verdict:
         """`bad` is refused by a launch, `warn` deserves a look."""
-        if (self.errors and self.refuses_damage) or not self.kept or self.trained_tokens == 0:
+        if (self.errors and self.refuses_damage) or not self.kept or self.trained_tokens == 0 or self.all_trained:
             return "bad"
         return "warn" if self.problem_counts or self.duplicates or self.cut_rows or self.sensitive else "ok"
 
@@ -102,6 +104,8 @@ class Inspection:
             return self.dropped.most_common(1)[0][0] if self.dropped else "no rows"
         if self.trained_tokens == 0:
             return "nothing to learn"
+        if self.all_trained:
+            return "the prompts would be learnt too"
         if (lost := sum(self.dropped.values())) > 0:
             return f"{lost:,} of {self.rows:,} rows left out"
         if self.cut_rows:

@@ -97,7 +97,7 @@ def inspect_data(
     """
     began = time.monotonic()
     how = how or How()
-    found = Inspection(data.words, check_set(data), how.max_length, refuses_damage)
+    found = Inspection(data.words, check_set(data), how.max_length, refuses_damage, how.train_on == "answers")
     found.files = [FileFinding(safe_text(path.name), path.stat().st_size) for path in data.files]
     merge = _Merge(found, data)
     with ExitStack() as stack:

@@ -222,3 +222,12 @@ def test_the_checkpoint_says_which_data_it_saw(tmp_path):
     manifest = checkpoints.read_manifest(checkpoint_dir(run, end))
     assert manifest is not None
     assert manifest["fingerprint"]["train"]["rows"] == 20
+
+
+def test_held_out_rows_that_are_trained_on_are_named(tmp_path: Path) -> None:
+    rows = [json.dumps({"question": f"question {n}", "answer": f"answer {n}"}) for n in range(12)]
+    (tmp_path / "train.jsonl").write_text("\n".join(rows))
+    (tmp_path / "held.jsonl").write_text("\n".join(rows[3:5]))
+    run = train(path=str(tmp_path / "train.jsonl"), eval_path=str(tmp_path / "held.jsonl"), steps=1)
+    (told,) = [event for event in run.of("log") if "DATA_OVERLAP" in event["message"]]
+    assert (told["level"], "2 training rows are held out" in told["message"]) == ("warn", True)

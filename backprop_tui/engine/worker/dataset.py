@@ -25,7 +25,7 @@ class RunData:
     Attributes:
         train, held_out: tokenised rows (`held_out` may be empty). sequences: `train` as drawn, packed or not.
         prompts: held-out questions to answer. stop_ids: tokens that close an answer.
-        dropped: rows left out. cut_rows: rows shortened to `max_length`.
+        dropped: rows left out. cut_rows: rows shortened to `max_length`. overlap: training rows that are held out as well.
         fingerprint: equal when, and only when, the same rows would be drawn in the same order.
     """
 
@@ -36,6 +36,7 @@ class RunData:
     stop_ids: list[int]
     dropped: int
     cut_rows: int
+    overlap: int
     fingerprint: dict[str, Any]
 
 
@@ -74,6 +75,7 @@ def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
         stop_ids=stop_ids,
         dropped=built.dropped_rows,
         cut_rows=built.cut_rows,
+        overlap=built.overlap,
         fingerprint=built.fingerprint,
     )
 

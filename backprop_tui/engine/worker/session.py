@@ -124,7 +124,12 @@ class Session:
         from backprop_tui.engine.worker.dataset import load_data
 
         with self.sink.phase("tokenise") as phase:
-            return load_data(spec, directory, phase)
+            data = load_data(spec, directory, phase)
+        if data.overlap:
+            rows = "training row is" if data.overlap == 1 else "training rows are"
+            words = f"DATA_OVERLAP: {data.overlap:,} {rows} held out as well, so the evaluation flatters the model."
+            self.sink.log("warn", "worker", f"{words} `backprop data overlap` names them.")
+        return data
 
     def _keep_fingerprint(self, fingerprint: dict[str, Any]) -> None:
         for problem in stale_pins(fingerprint):

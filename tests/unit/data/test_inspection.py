@@ -21,7 +21,9 @@ from backprop_tui.data.places import resolve
 from backprop_tui.data.readers import files
 from backprop_tui.data.sources import read_rows
 from backprop_tui.data.statistics import length_stats, repeated
+from backprop_tui.data.training_set import check
 from backprop_tui.protocol.errors import DataError
+from backprop_tui.protocol.spec import DataPart
 from tests.support.models import make_model
 
 
@@ -246,6 +248,21 @@ def test_a_template_that_never_stops_is_worth_a_word(tmp_path: Path) -> None:
     found = inspect(demo_data_file(), tokenizer=endless)
     assert found.problem_counts == {"CHAT_TEMPLATE_NO_STOP": 1}
     assert found.verdict == "warn"
+
+
+def test_a_mask_that_masks_nothing_is_refused_like_one_that_masks_all(tmp_path: Path) -> None:
+    only_answers = "{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}"
+    hides_prompts = ChatTokenizer.load(make_model(tmp_path / "m", only_answers))
+    path = tmp_path / "x.jsonl"
+    path.write_text(row("a question", "an answer"))
+    found = inspect(path, tokenizer=hides_prompts)
+    assert (found.trained_share, found.verdict, found.headline) == (1.0, "bad", "the prompts would be learnt too")
+    with pytest.raises(DataError) as error:
+        check(DataPart(path=str(path)), tmp_path / "m")
+    assert error.value.code == "CHAT_TEMPLATE_AMBIGUOUS"
+    text = tmp_path / "x.txt"
+    text.write_text("only words")
+    assert inspect(text, tokenizer=hides_prompts).verdict == "ok"
 
 
 def test_files_without_rows_are_refused(tmp_path: Path) -> None:
