@@ -86,9 +86,9 @@ def _gpu() -> Iterator[Check]:
         return
     driver = driver_version() or "of unknown version"
     for gpu in gpus:
-        total = gpu["memory_total"]
+        total = gpu.get("memory_total")
         memory = "memory unknown" if total is None else f"{total / 1e9:.0f} GB"
-        yield Check(f"gpu {gpu['index']}", "ok", f"{gpu['name'] or 'unknown'}, {memory}, driver {driver}")
+        yield Check(f"gpu {gpu['index']}", "ok", f"{gpu.get('name') or 'unknown'}, {memory}, driver {driver}")
 
 
 def _places() -> Iterator[Check]:
