@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pty.test_hostile_screens import HOSTILE, check
 from tests.support.terminal import BACKPROP, Terminal
 
 pytestmark = pytest.mark.pty
@@ -95,3 +96,41 @@ def test_a_search_through_a_large_file_is_ended_by_a_key(folder: Path) -> None:
         terminal.wait_for("The search was stopped.")
         terminal.send("q")
         assert terminal.wait() == 0
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+def test_hostile_columns_lists_and_calls_are_shown_literally(folder: Path, size: tuple[int, int]) -> None:
+    call = {"function": {"name": HOSTILE, "arguments": json.dumps({HOSTILE: HOSTILE})}}
+    turns = [
+        {"role": "user", "content": HOSTILE},
+        {"role": "assistant", "content": "", "tool_calls": [call], "reasoning_content": HOSTILE},
+        {"role": "tool", "name": HOSTILE, "content": HOSTILE},
+        {"role": "assistant", "content": HOSTILE},
+    ]
+    tools = [{"type": "function", "function": {"name": HOSTILE}}]
+    (folder / "a-odd.jsonl").write_text(json.dumps({f"ask {HOSTILE}": HOSTILE, "id": 1}) + "\n")
+    (folder / "b-calls.jsonl").write_text(json.dumps({"messages": turns, "tools": tools}) + "\n")
+    rows = [{"prompt": "a", "completion": "b"}]
+    (folder / "c-lists.json").write_text(json.dumps({f"one {HOSTILE}": rows, f"two {HOSTILE}": rows}))
+    with Terminal([BACKPROP], columns=size[0], rows=size[1]) as terminal:
+        terminal.wait_for(r"a-odd\.jsonl")
+        for name, shown in (("a-odd", "DATA_FORMAT_NONE"), ("b-calls", "zqx"), ("c-lists", "DATA_SEVERAL_LISTS")):
+            terminal.send("/")
+            terminal.wait_for("/ ")
+            terminal.send("\x15")
+            terminal.send(f"{name}\r")
+            terminal.wait_for(rf"▌ {name}")
+            terminal.wait_for(shown)
+            if name == "b-calls":
+                for _ in range(3):
+                    terminal.send("t")
+                terminal.send("d")
+                terminal.wait_for("duplicates|dropped")
+                continue
+            terminal.send("e")
+            terminal.wait_for("Enter accept|Which list")
+            terminal.send("\x1b")
+            terminal.wait_for(lambda text: "Esc cancel" not in text and "Which list" not in text)
+        terminal.send("q")
+        assert terminal.wait() == 0
+        check(terminal)
