@@ -14,12 +14,27 @@ _UNRECOGNISED = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises instead of exiting, and takes no abbreviated options (they break when options are added)."""
+    """A parser that raises instead of exiting, and takes no abbreviated options (they break when options are added).
+
+    Attributes:
+        intermixed: whether options may stand between the words of a list.
+    """
 
     def __init__(self, **words: Any) -> None:
         words.setdefault("allow_abbrev", False)
         words.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**words)
+        self.intermixed = False
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """What the words say.
+
+        Raises:
+            UsageError: they can't be understood.
+        """
+        if self.intermixed:
+            return self.parse_intermixed_args(args, namespace)
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Turn argparse's complaint into one of ours.

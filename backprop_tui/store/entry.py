@@ -21,8 +21,8 @@ class Entry:
         id: the run's id. title, model, data, method, created: as in `RunSummary`.
         state: the honest state when looked at.
         epoch, loss, grad_norm, lr, eval_loss, best, exact_match: newest figures; `best` is the best evaluation's loss.
-        tokens_per_s: tokens per second. tokens: since step 0. seconds: from the first start to the end, or to the newest
-            event; with pauses. updated: time of the newest event, seconds since the Unix epoch.
+        tokens_per_s: tokens per second. tokens: since step 0. seconds: with a process at work, without pauses.
+        energy_wh: watt-hours its GPUs drew, as far as known. updated: time of the newest event, seconds since the epoch.
         fault: code of the fault it failed with. tags, note, experiment, archived: what people noted.
     """
 
@@ -46,6 +46,7 @@ class Entry:
     tokens: int | None
     tokens_per_s: float | None
     seconds: float | None
+    energy_wh: float | None
     updated: float | None
     checkpoints: int
     fault: str
@@ -70,7 +71,7 @@ class Entry:
 def entry_of(summary: RunSummary) -> Entry:
     """The line of a summary."""
     view, notes = summary.view, summary.notes
-    started, end = _finite(view.started), _finite(view.ended or view.updated)
+    held, paused = _finite(view.held_s) or 0.0, _finite(view.paused_s) or 0.0
     return Entry(
         summary.run.id,
         summary.title,
@@ -91,7 +92,8 @@ def entry_of(summary: RunSummary) -> Entry:
         _real(view.exact_match),
         _whole(view.tokens),
         _real(view.tokens_per_s),
-        max(0.0, end - started) if started is not None and end is not None else None,
+        max(0.0, held - paused) if held else None,
+        _finite(view.energy_wh),
         _finite(view.updated),
         len(view.checkpoints),
         str((view.fault or {}).get("code", "")),

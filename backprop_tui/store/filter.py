@@ -75,6 +75,7 @@ _FIELDS: dict[str, Field] = {
         _field("epoch", "number"),
         _field("tokens", "number"),
         _field("speed", "number", of=operator.attrgetter("tokens_per_s")),
+        _field("energy", "number", of=operator.attrgetter("energy_wh")),
         _field("checkpoints", "number"),
         _field("attempt", "number"),
         _field("progress", "number", of=lambda run: run.step / run.total_steps if run.total_steps else None),

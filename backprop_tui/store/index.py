@@ -30,13 +30,13 @@ from backprop_tui.store.layout import RunDir, is_run_id
 from backprop_tui.store.summary import load_summary
 
 #: A line of another version may lack what this one shows, so it is made anew.
-_FORMAT = f"2/{__version__}"
+_FORMAT = f"3/{__version__}"
 _STAMPED = ("run.json", "notes.json", "events.jsonl")
 #: Order of the columns; `state` is the journal's word, before the lock is asked.
 _FIELDS = (
     "id", "title", "model", "data", "method", "created", "state", "attempt", "step", "total_steps", "epoch", "loss",
-    "grad_norm", "lr", "eval_loss", "best", "exact_match", "tokens", "tokens_per_s", "seconds", "updated", "checkpoints",
-    "fault", "tags", "note", "experiment", "archived",
+    "grad_norm", "lr", "eval_loss", "best", "exact_match", "tokens", "tokens_per_s", "seconds", "energy_wh", "updated",
+    "checkpoints", "fault", "tags", "note", "experiment", "archived",
 )  # fmt: skip
 _REALS = frozenset(("epoch", "loss", "grad_norm", "lr", "eval_loss", "best", "exact_match", "tokens_per_s"))
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

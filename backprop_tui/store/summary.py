@@ -22,7 +22,7 @@ from backprop_tui.store.layout import RunDir, list_runs
 from backprop_tui.store.notes import Notes, read_notes
 
 #: A view of another version may lack what this one folds, so it is folded anew.
-_INDEX_FORMAT = f"1/{__version__}"
+_INDEX_FORMAT = f"2/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,7 @@ class RunSummary:
     @property
     def resume_step(self) -> int | None:
         """Step a resume would go on from, as the disk stands when asked and judged by names and sizes; None without one."""
-        if self.state.live:
-            return None
-        for info in reversed(checkpoints.list_checkpoints(self.run)):
-            if info.problem is None:
-                return info.step
-        return None
+        return resume_step(self.run, self.state)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, for `--json`."""
@@ -72,6 +67,16 @@ class RunSummary:
             **{key: value for key, value in self.notes.to_dict().items() if key != "name"},
             "view": self.view.to_dict(),
         }
+
+
+def resume_step(run: RunDir, state: RunState) -> int | None:
+    """Step a resume of a run in this state would go on from; None without one, or while the run is live."""
+    if state.live:
+        return None
+    for info in reversed(checkpoints.list_checkpoints(run)):
+        if info.problem is None:
+            return info.step
+    return None
 
 
 def load_summary(run: RunDir) -> RunSummary:

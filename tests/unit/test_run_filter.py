@@ -21,7 +21,8 @@ RUN = Entry(
     id="20261123-184705-k3f9", title="Pirate sweep", model="Qwen/Qwen3-8B", data="/data/alpaca clean.jsonl", method="lora",
     created=NOW - 3 * 86_400, state=RunState.FAILED, attempt=2, step=1240, total_steps=4000, epoch=0.9, loss=1.04,
     grad_norm=0.9, lr=1e-4, eval_loss=1.15, best=1.12, exact_match=None, tokens=18_700_000, tokens_per_s=12_400.0,
-    seconds=5400.0, updated=NOW - 60, checkpoints=3, fault="CUDA_OUT_OF_MEMORY", tags=("good", "paper"), note="try again",
+    seconds=5400.0, energy_wh=None, updated=NOW - 60, checkpoints=3, fault="CUDA_OUT_OF_MEMORY", tags=("good", "paper"),
+    note="try again",
     experiment="sweep 1", archived=False,
     settings={"learning_rate": 2e-4, "rank": 32, "packing": 1, "schedule": "cosine", "revision": None, "optimizer": "sgd"},
 )  # fmt: skip
