@@ -1,47 +1,73 @@
-"""`backprop watch [RUN]`: a small view redrawn in place, a status line, or JSON. Needs no Textual."""
+"""`backprop watch [RUN]`: a small view redrawn in place, a line, a line of one's own, or JSON. Needs no Textual."""
 
 from __future__ import annotations
 
 import sys
 import time
-from argparse import ArgumentParser, Namespace
-from itertools import pairwise
-from typing import Any
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from backprop_tui.cli import words
 from backprop_tui.cli.follow import exit_code, follow, follow_as_json
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json, add_run
-from backprop_tui.cli.progress import status_text
+from backprop_tui.cli.watch_format import Facts, Template, fields_help
+from backprop_tui.cli.watch_panel import panel, sentences, status_line
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.errors import EXIT_OK
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.states import RunState
-from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
 from backprop_tui.store.journal import read_events
 from backprop_tui.store.layout import RunDir, find_run
 from backprop_tui.store.summary import RunSummary, load_summary
 
-#: Shortest pause between two redraws in seconds.
+if TYPE_CHECKING:
+    import asyncio
+
+#: Shortest pause between two redraws, two lines and two spoken lines, in seconds.
 _REDRAW_EVERY = 0.5
-_SPARKS = "▁▂▃▄▅▆▇█"
+_LINE_EVERY = 1.0
+_WORDS_EVERY = 15.0
+
+_MORE = """
+fields of --format (a value that is unknown is –):
+{fields}
+
+Numbers take a format as in {{loss:.3f}} or {{rate:>8,.0f}}; a brace itself is {{{{ or }}}}.
+
+  tmux status bar:   set -g status-interval 5
+                     set -g status-right '#(backprop watch --once --format "{{loss:.3f}} {{percent:.0f}}%% {{eta}}")'
+  screen readers:    backprop watch --words
+"""
+
+Line = Callable[[RunSummary, RunView, RunState], str]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     add_run(parser)
     parser.add_argument("--once", action="store_true", help="print the view once and leave")
-    parser.add_argument("--line", action="store_true", help="one status line, again whenever it changes")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--line", action="store_true", help="one status line, again whenever it changes")
+    shape.add_argument("--words", action="store_true", help="whole sentences without signs, for screen readers")
+    shape.add_argument("--format", metavar="TEXT", help="a line of your own, such as '{loss:.3f} {eta}'")
+    parser.add_argument(
+        "--every", type=_seconds, metavar="SECONDS",
+        help=f"at most one line in this time (1; {_WORDS_EVERY:.0f} with --words); a change of state comes at once",
+    )  # fmt: skip
     parser.add_argument(
         "--after", type=int, default=0, metavar="SEQ", help="with --json: skip events up to this number"
     )
     add_json(parser, "print events, a JSON object per line; with --once one object")
+    parser.epilog = _MORE.format(fields=fields_help())
 
 
 def run(args: Namespace, out: Output) -> int:
     """Show the run until it is over, or once."""
+    # A template that can't be filled is said before anything is read.
+    line = _line_of(args, out)
     found = find_run(args.run)
     if args.json and not args.once:
         return follow_as_json(found, out, after=args.after)
@@ -49,13 +75,16 @@ def run(args: Namespace, out: Output) -> int:
     if args.once:
         if args.json:
             out.json(summary.to_dict())
-        elif args.line:
-            out.line(status_line(summary, summary.view, summary.state, out))
+        elif line is not None:
+            out.line(line(summary, summary.view, summary.state))
         else:
-            for line in panel(summary, summary.view, summary.state, _losses(found), out):
-                out.line(line)
+            for row in panel(summary, summary.view, summary.state, _losses(found), out):
+                out.line(row)
         return EXIT_OK
-    view = _Watch(summary, out, in_place=out.terminal and not args.line)
+    if line is None and not out.terminal:
+        line = _status(out)
+    usual = _REDRAW_EVERY if line is None else _WORDS_EVERY if args.words else _LINE_EVERY
+    view = _Watch(summary, out, line, usual if args.every is None else args.every)
     try:
         view.show()
         if summary.state.live:
@@ -65,64 +94,49 @@ def run(args: Namespace, out: Output) -> int:
     return exit_code(load_summary(found).state)
 
 
-def status_line(summary: RunSummary, view: RunView, state: RunState, out: Output) -> str:
-    """State, id, title and figures on one line."""
-    title = safe_text(summary.title, limit=40)
-    return f"{out.state(state)}  {summary.run.short_id}  {title}  {status_text(view)}"
-
-
-def panel(summary: RunSummary, view: RunView, state: RunState, losses: list[float], out: Output) -> list[str]:
-    """The view: five to eight lines that fit the terminal's width."""
-    width = out.columns if out.terminal else 80
-    title = safe_text(summary.title, limit=60)
-    lines = [f"{out.state(state)}  {summary.run.short_id}  {out.style(title, 'bold')}"]
-    lines.append(f"step {_progress(view, width)}")
-    figures = [f"loss {words.loss(view.loss)}", f"eval {words.loss(view.eval_loss)}"]
-    if view.best_eval_step is not None:
-        figures[-1] += f" (best {words.loss(view.best_eval_loss)} at {words.count(view.best_eval_step)})"
-    figures += [f"lr {words.rate(view.lr)}", f"gradient {words.loss(view.grad_norm)}"]
-    lines.append("  ".join(figures))
-    if len(losses) > 1:
-        lines.append(out.style(_sparkline(losses, min(60, width - 6)), "accent") + out.style(" loss", "dim"))
-    lines += _machine(view.telemetry)
-    if view.fault:
-        lines.append(out.style(safe_text(f"{view.fault.get('code', '')}: {view.fault.get('cause', '')}"), "bad"))
-        lines.append(safe_text(view.fault.get("next", "")))
-    elif state is RunState.CRASHED:
-        lines.append(f"`backprop resume {summary.run.short_id}` continues it.")
-    elif view.phase and view.phase != "train":
-        done = f" {words.count(view.phase_done)}/{words.count(view.phase_total)}" if view.phase_total else ""
-        lines.append(f"{safe_text(view.phase)}{done}  {safe_text(view.phase_detail)}".rstrip())
-    elif view.checkpoint_step is not None:
-        lines.append(f"checkpoint at step {words.count(view.checkpoint_step)}")
-    return [words.shorten(line, width) for line in lines]
-
-
 class _Watch:
-    """Redraws when something changed, never more often than `_REDRAW_EVERY`; silence costs no bytes."""
+    """Shows what changed, never more often than it may; silence costs no bytes.
 
-    def __init__(self, summary: RunSummary, out: Output, *, in_place: bool) -> None:
-        self._summary, self._out, self._in_place = summary, out, in_place
-        self._view, self._losses = summary.view, _losses(summary.run) if in_place else []
+    Args:
+        line: writes the one line to print again when it differs; None draws the panel in place.
+        every: shortest time between two looks in seconds; what settles a run is shown at once.
+    """
+
+    def __init__(self, summary: RunSummary, out: Output, line: Line | None, every: float) -> None:
+        self._summary, self._out, self._line, self._every = summary, out, line, every
+        self._view, self._losses = summary.view, _losses(summary.run) if line is None else []
         self._drawn: list[str] = []
         self._columns = out.columns
         self._due = 0.0
+        self._later: asyncio.TimerHandle | None = None
 
     def take(self, batch: list[Event]) -> None:
+        was = self._view.state
         self._view.apply(batch)
-        if self._in_place:
+        if self._line is None:
             self._losses += [loss for event in batch if (loss := _loss_of(event)) is not None]
-        settled = any(event.kind in ev.DURABLE for event in batch)
-        if settled or time.monotonic() >= self._due:
+        settled = self._view.state is not was or (
+            self._line is None and any(event.kind in ev.DURABLE for event in batch)
+        )
+        wait = self._due - time.monotonic()
+        if settled or wait <= 0:
             self.show()
+        elif self._later is None:
+            import asyncio
+
+            # What comes too soon is shown when its time has come, not with the next event: that may be minutes away.
+            self._later = asyncio.get_running_loop().call_later(wait, self.show)
 
     def show(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         state = self._view.state if self._summary.state.live else self._summary.state
-        self._due = time.monotonic() + _REDRAW_EVERY
-        if self._in_place:
+        self._due = time.monotonic() + self._every
+        if self._line is None:
             self._draw(panel(self._summary, self._view, state, self._losses, self._out))
         else:
-            line = status_line(self._summary, self._view, state, self._out)
+            line = self._line(self._summary, self._view, state)
             if [line] != self._drawn:
                 self._out.line(line)
                 self._drawn = [line]
@@ -155,40 +169,28 @@ class _Watch:
         self._drawn = lines
 
 
-def _progress(view: RunView, width: int) -> str:
-    step, total = words.count(view.step), words.count(view.total_steps)
-    if not view.total_steps:
-        return f"{step}/{total}"
-    share = min(1.0, view.step / view.total_steps)
-    cells = max(8, min(30, width - 56))
-    full = int(share * cells)
-    bar = "━" * full + ("╸" if full < cells else "") + "─" * (cells - full - 1)
-    speed = f"  {words.count(view.tokens_per_s)} tokens/s" if view.tokens_per_s is not None else ""
-    left = f"  {words.duration(view.seconds_left)} left" if view.seconds_left else ""
-    return f"{step}/{total} {bar} {100 * share:.0f} %{speed}{left}"
+def _line_of(args: Namespace, out: Output) -> Line | None:
+    """What writes the line that was asked for; None for the panel."""
+    if args.format is not None:
+        template = Template(args.format)
+        return lambda summary, view, state: template.fill(Facts(summary, view, state))
+    if args.words:
+        return sentences
+    return _status(out) if args.line else None
 
 
-def _machine(telemetry: dict[str, Any]) -> list[str]:
-    if not telemetry:
-        return []
-    lines = []
-    for gpu in telemetry.get("gpus") or []:
-        values = [f"gpu {gpu.get('index')}", _with(gpu.get("utilisation"), "%")]
-        values.append(f"{words.size(number(gpu.get('memory_used')))} of {words.size(number(gpu.get('memory_total')))}")
-        values += [_with(gpu.get("temperature"), "°C"), _with(gpu.get("power"), "W")]
-        lines.append("  ".join(values))
-    if not lines and telemetry.get("gpu_reason"):
-        lines.append(f"gpu  {safe_text(telemetry['gpu_reason'])}")
-    host = telemetry.get("host") or {}
-    memory = f"{words.size(number(host.get('memory_used')))} of {words.size(number(host.get('memory_total')))}"
-    disk = words.size(number(host.get("disk_free")))
-    lines.append(f"host  cpu {_with(host.get('cpu'), '%')}  memory {memory}  disk {disk} free")
-    return lines
+def _status(out: Output) -> Line:
+    return lambda summary, view, state: status_line(summary, view, state, out)
 
 
-def _with(value: object, unit: str) -> str:
-    known = number(value)
-    return words.UNKNOWN if known is None else f"{known:.0f} {unit}"
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86_400:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
 
 
 def _losses(found: RunDir) -> list[float]:
@@ -200,12 +202,3 @@ def _losses(found: RunDir) -> list[float]:
 def _loss_of(event: Event) -> float | None:
     loss = number(event.data.get("loss")) if event.kind == ev.STEP else None
     return loss if loss is not None and abs(loss) < float("inf") else None
-
-
-def _sparkline(values: list[float], cells: int) -> str:
-    cells = max(1, min(cells, len(values)))
-    edges = [round(at * len(values) / cells) for at in range(cells + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges) if b > a]
-    low, high = min(means), max(means)
-    span = (high - low) or 1.0
-    return "".join(_SPARKS[min(7, int(8 * (mean - low) / span))] for mean in means)
