@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
-from textual.binding import ActiveBinding, Binding, BindingType
+from backprop_tui.app import keymap
+from backprop_tui.app.keynames import key_words
 
 if TYPE_CHECKING:
+    from textual.binding import ActiveBinding, Binding, BindingType
     from textual.screen import Screen
 
 #: Where actions live, and the title of each group in the help.
@@ -24,9 +27,17 @@ SCOPES: dict[str, str] = {
     "run": "Run",
     "chart": "Chart",
     "log": "Log",
+    "samples": "Samples",
+    "alerts": "Alerts",
     "runs": "Runs",
+    "compare": "Compare",
+    "replay": "Replay",
+    "settings": "Settings",
+    "list": "Lists, tables and texts",
     "shell": "Everywhere",
 }
+#: Modules of `keymap/` that come last in help and palette; the others stand before them by name.
+_LAST = ("moves", "shell")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class Action:
         title: two to five words for palette and help. help: one sentence.
         hint: the footer's word; empty keeps it out of the footer.
         show: the key as written in footer and help, when the first of `keys` reads badly.
-        palette: whether the palette offers it (movement keys don't belong there).
+        palette: whether the palette lists it before anything is typed (movement keys would only be in the way).
     """
 
     id: str
@@ -57,8 +68,15 @@ class Action:
         return self.id.partition(".")[0]
 
     @property
+    def own_keys(self) -> tuple[str, ...]:
+        """The keys it has unless a person gives it others, as Textual spells them."""
+        return tuple(self.keys.split(","))
+
+    @property
     def binding(self) -> Binding:
         """Textual's binding for it."""
+        from textual.binding import Binding
+
         return Binding(self.keys, self.call, self.title, show=False, key_display=self.show or None, id=self.id)
 
 
@@ -71,8 +89,9 @@ def bindings(actions: Iterable[Action]) -> list[BindingType]:
 def registry() -> dict[str, Action]:
     """Every action of every scope by id, in table order."""
     found: dict[str, Action] = {}
-    for module in ("data", "tune", "run", "runs", "shell"):
-        for action in import_module(f"backprop_tui.app.keymap.{module}").ACTIONS:
+    names = [module.name for module in iter_modules(keymap.__path__)]
+    for name in [*(name for name in names if name not in _LAST), *_LAST]:
+        for action in import_module(f"backprop_tui.app.keymap.{name}").ACTIONS:
             found[action.id] = action
     return found
 
@@ -98,41 +117,3 @@ def key_shown(action: Action, keys: list[str]) -> str:
     """The key to name for an action: its own writing unless the person gave it another key."""
     remapped = keys[0] not in action.keys.split(",")
     return key_words(keys[0]) if remapped or not action.show else action.show
-
-
-_KEY_WORDS = {
-    "question_mark": "?",
-    "slash": "/",
-    "backslash": "\\",
-    "escape": "Esc",
-    "enter": "Enter",
-    "space": "Space",
-    "tab": "Tab",
-    "shift+tab": "⇧Tab",
-    "up": "↑",
-    "down": "↓",
-    "left": "←",
-    "right": "→",
-    "pageup": "PgUp",
-    "pagedown": "PgDn",
-    "home": "Home",
-    "end": "End",
-    "full_stop": ".",
-    "comma": ",",
-    "plus": "+",
-    "minus": "-",
-    "equals_sign": "=",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "delete": "Del",
-    "backspace": "⌫",
-}
-
-
-def key_words(key: str) -> str:
-    """A key as people write it: `^P`, `?`, `Esc`, `x`."""
-    if key in _KEY_WORDS:
-        return _KEY_WORDS[key]
-    if key.startswith("ctrl+"):
-        return f"^{key_words(key[5:]).upper()}"
-    return key

@@ -11,7 +11,8 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from backprop_tui.app.actions import SCOPES, active_keys, key_words
+from backprop_tui.app.actions import SCOPES, active_keys
+from backprop_tui.app.keynames import key_words
 
 
 class HelpScreen(ModalScreen[None]):

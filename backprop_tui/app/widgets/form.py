@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.geometry import Offset
 from textual.message import Message
@@ -81,9 +81,6 @@ class FormLines(LineView):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings(tune.FORM),
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("home", "edge(0)", "First", show=False),
-        Binding("end,G", "edge(-1)", "Last", show=False),
     ]
 
     def __init__(self) -> None:
@@ -145,9 +142,9 @@ class FormLines(LineView):
         """Next or previous stop."""
         self.go(self.cursor + by)
 
-    def action_edge(self, which: int) -> None:
-        """First or last stop."""
-        self.go(0 if which == 0 else self.stops - 1)
+    def action_edge(self, direction: int) -> None:
+        """First stop (-1) or last (1)."""
+        self.go(0 if direction < 0 else self.stops - 1)
 
     def action_page(self, direction: int) -> None:
         """Half a view of stops."""

@@ -14,11 +14,14 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
+from backprop_tui.app.actions import Action, bindings
+from backprop_tui.app.keymap import moves
 from backprop_tui.app.widgets.painted import Inked, readable
 from backprop_tui.protocol.text import safe_text
 
@@ -68,6 +71,23 @@ def wrap(text: str, width: int) -> list[str]:
     return [*lines, line]
 
 
+def moves_away(widget: Widget, action: Action) -> bool:
+    """Whether something around a focused widget has a meaning of its own for a key of an action of the widget's."""
+    keys = [
+        key
+        for node, found in widget.screen._modal_binding_chain
+        if node is widget
+        for key, bound in found.key_to_bindings.items()
+        if any(binding.id == action.id for binding in bound)
+    ]
+    return any(
+        key in found.key_to_bindings
+        for node, found in widget.screen._modal_binding_chain
+        if node is not widget
+        for key in keys
+    )
+
+
 class LineView(Inked, ScrollView, can_focus=True):
     """Base of the widgets that own their lines. Subclasses give `line_count`, `line` and, if any, fixed `header` lines."""
 
@@ -79,10 +99,7 @@ class LineView(Inked, ScrollView, can_focus=True):
         scrollbar-size-vertical: 1;
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
-        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(moves.LINES)
 
     #: Lines at the top that stay while the rest scrolls.
     header_lines: int = 0
@@ -137,9 +154,25 @@ class LineView(Inked, ScrollView, can_focus=True):
         elif index >= self.top + self.body_height:
             self.scroll_to(y=index - self.body_height + 1, animate=False)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The letter for the first line gives way to the room's own meaning of it."""
+        return action != "top_letter" or not moves_away(self, moves.TOP)
+
+    def action_move(self, by: int) -> None:
+        """Scroll by lines. Lists move their cursor instead."""
+        self.scroll_to(y=self.top + by, animate=False)
+
     def action_page(self, direction: int) -> None:
         """Move by one view."""
         self.scroll_to(y=self.top + direction * self.body_height, animate=False)
+
+    def action_edge(self, direction: int) -> None:
+        """To the first line (-1) or the last (1)."""
+        self.scroll_to(y=0 if direction < 0 else self.line_count, animate=False)
+
+    def action_top_letter(self) -> None:
+        """To the first line."""
+        self.action_edge(-1)
 
     def on_resize(self, event: events.Resize) -> None:
         """The range of scrolling depends on the height."""

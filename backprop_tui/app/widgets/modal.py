@@ -50,8 +50,8 @@ class ChoiceList(LineView):
 
     DEFAULT_CSS = "ChoiceList { height: auto; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k,shift+tab", "move(-1)", "Up", show=False),
-        Binding("down,j,tab", "move(1)", "Down", show=False),
+        Binding("shift+tab", "move(-1)", "Up", show=False),
+        Binding("tab", "move(1)", "Down", show=False),
         Binding("enter,space", "choose", "Choose", show=False),
     ]
 
@@ -83,6 +83,15 @@ class ChoiceList(LineView):
         before, self.selected = self.selected, max(0, min(len(self.choices) - 1, self.selected + by))
         self.repaint_line(before)
         self.repaint_line(self.selected)
+        self.reveal(self.selected)
+
+    def action_page(self, direction: int) -> None:
+        """Move the bar by one view."""
+        self.action_move(direction * self.body_height)
+
+    def action_edge(self, direction: int) -> None:
+        """To the first answer (-1) or the last (1)."""
+        self.action_move(direction * len(self.choices))
 
     def action_choose(self) -> None:
         """Answer with the selected one."""

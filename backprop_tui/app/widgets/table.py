@@ -99,10 +99,6 @@ class LiveTable(LineView):
     """Rows with a cursor. Give it rows with `update`; it keeps the cursor on the same key and repaints what differs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("home", "edge(-1)", "First", show=False),
-        Binding("end,G", "edge(1)", "Last", show=False),
         Binding("enter", "choose", "Open", show=False),
     ]
 
