@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from backprop_tui.launch.client import PipeClient, send_command
 from backprop_tui.protocol.commands import Command, Reply
@@ -16,6 +17,10 @@ from backprop_tui.store import locks
 from backprop_tui.store.journal import JournalTail
 from backprop_tui.store.layout import RunDir
 
+if TYPE_CHECKING:
+    from backprop_tui.store.stretches import Stretch
+
+T = TypeVar("T")
 #: Pause between looks at the journal while there is no pipe, and between attempts to connect, in seconds.
 _LOOK_EVERY = 0.2
 _CONNECT_EVERY = 1.0
@@ -28,7 +33,8 @@ class RunSession:
     ...     async for batch in session.events():
     ...         view.apply(batch)
 
-    While the pipe is open nothing is polled: an idle session costs nothing.
+    While the pipe is open nothing is polled: an idle session costs nothing. One session is read once, by `events` or by
+    `stream`.
 
     Attributes:
         connected: whether events arrive over the pipe at the moment.
@@ -53,17 +59,38 @@ class RunSession:
     async def events(self, after: int = 0) -> AsyncIterator[list[Event]]:
         """Events above `after`, each once and in order, in batches; ends when no engine holds the run and all is read."""
         tail = self._tail = JournalTail(self.run.journal_file, after=after)
+        async with aclosing(self._both(tail, lambda: tail.poll() or None)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def stream(self) -> AsyncIterator[Stretch | list[Event]]:
+        """The same from the beginning, for who draws curves: what the journal holds in stretches, what is live as events."""
+        from backprop_tui.store.columns import place_of
+        from backprop_tui.store.history import History
+
+        tail = self._tail = JournalTail(self.run.journal_file)
+        history = History(tail, place_of(self.run.id))
+        try:
+            async with aclosing(self._both(tail, history.next)) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            history.close()
+
+    async def _both(self, tail: JournalTail, read: Callable[[], T | None]) -> AsyncGenerator[T | list[Event]]:
+        """What `read` gives, which is None at the end of the journal, and what the pipe brings."""
         next_connect = 0.0
         while True:
             # Asked before reading: what was written before the lock went free is then read for certain.
             held = await asyncio.to_thread(locks.is_held, self.run.lock_file)
-            while batch := await asyncio.to_thread(tail.poll):
+            while (batch := await asyncio.to_thread(read)) is not None:
                 yield batch
             if not held:
                 return
             if time.monotonic() >= next_connect:
-                async for batch in self._live(tail):
-                    yield batch
+                async with aclosing(self._live(tail, read)) as batches:
+                    async for news in batches:
+                        yield news
                 next_connect = time.monotonic() + _CONNECT_EVERY
             await asyncio.sleep(_LOOK_EVERY)
 
@@ -71,7 +98,7 @@ class RunSession:
         """Send a command and wait for its answer; see `send_command`."""
         return await asyncio.to_thread(send_command, self.run, command, timeout)
 
-    async def _live(self, tail: JournalTail) -> AsyncIterator[list[Event]]:
+    async def _live(self, tail: JournalTail, read: Callable[[], T | None]) -> AsyncGenerator[T | list[Event]]:
         """Events over the pipe until it closes; nothing when it can't be opened."""
         try:
             client = self._client = await PipeClient.connect(self.run)
@@ -85,8 +112,8 @@ class RunSession:
                 if batch:
                     yield batch
                 if any(message.get("type") == "gap" for message in messages):
-                    while batch := await asyncio.to_thread(tail.poll):
-                        yield batch
+                    while (missed := await asyncio.to_thread(read)) is not None:
+                        yield missed
         finally:
             await self._hang_up()
 

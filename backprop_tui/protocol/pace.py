@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-#: Neighbouring counts of a `Spread` are this factor apart.
-_STEP = math.log(1.01)
+#: Neighbouring counts of a `Spread` are this far apart, as a difference of natural logarithms.
+SCALE = math.log(1.01)
 #: Steps whose median is "now".
 RECENT = 15
 #: Durations of measurements and saves that are remembered.
@@ -29,9 +29,15 @@ class Spread:
     def add(self, value: float) -> None:
         """Count one value; what is not a positive finite number is passed over."""
         if 0.0 < value < math.inf:
-            place = str(round(math.log(value) / _STEP))
+            place = str(round(math.log(value) / SCALE))
             self.counts[place] = self.counts.get(place, 0) + 1
             self.total += 1
+
+    def add_counts(self, counts: Mapping[str, int]) -> None:
+        """Count many values at once, by place."""
+        for place, count in counts.items():
+            self.counts[place] = self.counts.get(place, 0) + count
+            self.total += count
 
     def quantile(self, share: float) -> float | None:
         """The value below which this share lies, within half a percent; None before the first."""
@@ -39,7 +45,7 @@ class Spread:
         for place, count in sorted((int(place), count) for place, count in self.counts.items()):
             passed += count
             if passed >= wanted:
-                return math.exp(place * _STEP)
+                return math.exp(place * SCALE)
         return None
 
 
@@ -74,6 +80,11 @@ class Pace:
             self.rate.add(rate)
             self.recent_rate.append(rate)
             del self.recent_rate[:-RECENT]
+
+    def took_many(self, passed: Mapping[str, Mapping[str, int]]) -> None:
+        """Steps that were read in bulk: counts of their `step_s` and `tokens_per_s` by place in a `Spread`."""
+        self.step_s.add_counts(passed.get("step_s") or {})
+        self.rate.add_counts(passed.get("tokens_per_s") or {})
 
     def phase_ended(self, phase: str, step: int, seconds: float | None) -> None:
         """A phase was left; answers and loss of one step count as one measurement."""

@@ -160,19 +160,31 @@ class JournalTail:
 
     def poll(self, limit: int = _CHUNK) -> list[Event]:
         """Events appended since the last call, from about `limit` bytes at most; [] at the end of the file."""
+        while block := self.take(limit):
+            found = [event for line in block.split(b"\n")[:-1] if (event := self._event(line)) is not None]
+            if found:
+                return found
+        return []
+
+    def take(self, limit: int = _CHUNK) -> bytes:
+        """The next whole lines as they are, about `limit` bytes at most; the caller decodes them and calls `skip_to`."""
         if self._fd < 0:
             try:
                 self._fd = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
-                return []
-        while True:
-            block = self._whole_lines(limit)
-            if not block:
-                return []
-            self.offset += len(block)
-            found = [event for line in block.split(b"\n")[:-1] if (event := self._event(line)) is not None]
-            if found:
-                return found
+                return b""
+        block = self._whole_lines(limit)
+        self.offset += len(block)
+        return block
+
+    @property
+    def left(self) -> int:
+        """Bytes of the file that are not read yet; 0 when there is no file."""
+        try:
+            size = os.fstat(self._fd).st_size if self._fd >= 0 else os.stat(self.file).st_size
+        except OSError:
+            return 0
+        return max(0, size - self.offset)
 
     def skip_to(self, seq: int) -> None:
         """Events up to `seq` arrived another way: pass over them."""
