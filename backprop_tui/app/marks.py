@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Literal, get_args
 
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.text import safe_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: In the order in which a later one is drawn over an earlier one that falls into the same cell.
 MarkKind = Literal["end", "eval", "save", "pause", "restart", "alert", "fault"]
@@ -26,6 +31,7 @@ class Marks:
         self.began: float | None = None
         self.changes = 0
         self._kinds: dict[MarkKind, dict[int, str]] = {kind: {} for kind in KINDS}
+        self._arrays: dict[MarkKind, tuple[int, NDArray[np.float64]]] = {}
         self._ordered: tuple[int, list[tuple[int, MarkKind, str]]] = (-1, [])
 
     def add(self, event: Event, step: int) -> None:
@@ -45,9 +51,14 @@ class Marks:
         self._kinds[kind][at] = words
         self.changes += 1
 
-    def steps(self, kind: MarkKind) -> list[int]:
-        """Steps at which something of this kind happened, in no promised order."""
-        return list(self._kinds[kind])
+    def steps(self, kind: MarkKind) -> NDArray[np.float64]:
+        """Steps at which something of this kind happened, shape (n,), in no promised order."""
+        held = self._arrays.get(kind)
+        if held is None or held[0] != self.changes:
+            import numpy as np
+
+            held = self._arrays[kind] = (self.changes, np.array(list(self._kinds[kind]), dtype=np.float64))
+        return held[1]
 
     def ordered(self) -> list[tuple[int, MarkKind, str]]:
         """All of them as (step, kind, words), ascending."""
@@ -62,8 +73,12 @@ class Marks:
 
     def next(self, step: float, direction: int) -> int | None:
         """The nearest step with a mark after `step` (direction 1) or before it (-1); None when there is none."""
-        every = [at for at, _, _ in self.ordered() if (at > step if direction > 0 else at < step)]
-        return (min(every) if direction > 0 else max(every)) if every else None
+        ordered = self.ordered()
+        if direction > 0:
+            index = bisect_right(ordered, step, key=lambda mark: mark[0])
+            return ordered[index][0] if index < len(ordered) else None
+        index = bisect_left(ordered, step, key=lambda mark: mark[0])
+        return ordered[index - 1][0] if index else None
 
 
 def _mark(event: Event) -> tuple[MarkKind, str] | None:

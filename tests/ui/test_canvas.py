@@ -47,7 +47,7 @@ def test_every_finite_point_leaves_a_mark_in_its_own_cell(y: list[float], marks:
         column = min(canvas.columns - 1, int((x - window.start) / (window.stop - window.start) * canvas.columns))
         dot = round((window.high - value) * ((rows - 1) / (window.high - window.low)))
         near = {
-            canvas.cells[min(rows - 1, max(0, d)) // down][c // across][0]
+            chr(canvas.codes[min(rows - 1, max(0, d)) // down, c // across])
             for d in (dot - 1, dot, dot + 1)
             for c in (column - 1, column, column + 1)
             if 0 <= c < canvas.columns
@@ -62,17 +62,17 @@ def test_one_outlier_among_a_million_is_drawn_at_the_top_and_quickly() -> None:
     began = time.perf_counter()
     canvas.curve(np.arange(1_000_000, dtype=float), y, "series-1")
     assert time.perf_counter() - began < 2.0
-    assert [at for at, cell in enumerate(canvas.cells[0]) if cell[0] != " "] == [77]
+    assert np.flatnonzero(canvas.codes[0] != 32).tolist() == [77]
 
 
 def test_a_value_that_is_not_finite_breaks_the_line() -> None:
     y = np.array([1.0, 1.0, math.nan, 1.0, 1.0])
-    low, high = envelope(np.arange(5.0), y, 0.0, 4.0, 16)
+    low, high = envelope(np.arange(5.0), y, np.linspace(0.0, 4.0, 17))
     assert np.isnan(low[5:11]).all()
     assert np.isnan(high[5:11]).all()
     assert np.isfinite(low[:4]).all()
     assert np.isfinite(low[12:]).all()
-    joined, _ = envelope(np.arange(5.0), np.ones(5), 0.0, 4.0, 16)
+    joined, _ = envelope(np.arange(5), np.ones(5), np.linspace(0.0, 4.0, 17))
     assert np.isfinite(joined).all()
 
 
@@ -80,30 +80,36 @@ def test_a_value_that_is_not_finite_breaks_the_line() -> None:
 def test_edges_of_input(marks: Marks) -> None:
     for y in ([], [math.nan], [3.0], [3.0, 3.0], [math.inf, -math.inf], [1e308, -1e308], [5e-324, 0.0]):
         canvas = _draw(y, marks)
-        drawn = any(cell[0] != " " for row in canvas.cells for cell in row)
+        drawn = bool((canvas.codes != 32).any())
         assert drawn == any(math.isfinite(value) for value in y), y
-        assert all(len(row) == canvas.width for row in canvas.cells)
+        assert all(sum(len(text) for text, _ in line) == canvas.width for line in canvas.lines())
 
 
 def test_zooming_between_two_points_still_shows_the_line_that_joins_them() -> None:
-    low, high = envelope(np.array([0.0, 100.0]), np.array([0.0, 100.0]), 40.0, 60.0, 10)
+    low, high = envelope(np.array([0, 100]), np.array([0.0, 100.0]), np.linspace(40.0, 60.0, 11))
     assert np.isfinite(low).all()
     assert low[0] == pytest.approx(40.0)
     assert high[-1] == pytest.approx(60.0)
 
 
+def _packed(top: list[int], bottom: list[int], height: int, marks: Marks) -> list[str]:
+    codes = pack(np.array(top, dtype=np.int16), np.array(bottom, dtype=np.int16), height, marks)
+    return ["".join(map(chr, row)) for row in codes.tolist()]
+
+
 def test_braille_bits_are_where_unicode_puts_them() -> None:
-    dots = np.zeros((4, 2), dtype=bool)
-    dots[3, 1] = True
-    assert pack(dots, "braille") == [["⢀"]]
-    assert pack(np.ones((4, 2), dtype=bool), "braille") == [["⣿"]]
-    assert pack(np.array([[True], [False]]), "block") == [["▀"]]
-    assert pack(np.array([[False], [True]]), "ascii") == [["."]]
+    assert _packed([4, 3], [-1, 3], 1, "braille") == ["⢀"]
+    assert _packed([0, 0], [3, 3], 1, "braille") == ["⣿"]
+    assert _packed([0, 8], [4, -1], 2, "braille") == ["⡇", "⠁"]
+    assert _packed([0], [0], 1, "block") == ["▀"]
+    assert _packed([1], [1], 1, "ascii") == ["."]
+    assert _packed([2], [-1], 1, "ascii") == [" "]
 
 
 def test_a_column_is_filled_from_its_lowest_to_its_highest() -> None:
-    dots = raster(np.array([0.0]), np.array([1.0]), Window(0, 1, 0.0, 2.0), 2, "block")
-    assert dots[:, 0].tolist() == [False, False, True, True]
+    top, bottom = raster(np.array([0.0, math.nan]), np.array([1.0, math.nan]), Window(0, 1, 0.0, 2.0), 4)
+    assert (top[0], bottom[0]) == (2, 3)
+    assert top[1] > bottom[1]
 
 
 @settings(deadline=None)

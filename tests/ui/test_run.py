@@ -190,9 +190,9 @@ async def test_chart_keys() -> None:
         await screen_text(pilot, "x:tokens")
         await pilot.press("a")
         await screen_text(pilot, "x:time")
-        before = model.weight
+        before = model.smoothing_of("loss")
         await pilot.press("k")
-        assert model.weight != before
+        assert model.smoothing_of("loss") != before
         await pilot.press("m")
         await screen_text(pilot, "What the chart shows.")
         await pilot.press("down", "enter")

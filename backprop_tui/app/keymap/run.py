@@ -1,4 +1,4 @@
-"""What keys do on the Run screen, its chart and its log."""
+"""What keys do on the Run screen; its chart and its log have tables of their own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("run.samples", "b", "samples", "Before and after", "Answers of the base and the tuned model.", "Samples"),
     Action("run.zoom", "z", "zoom_panel", "Fill the screen", "The focused panel alone, or all again.", "Zoom"),
     Action("run.follow", "f", "follow", "Follow the newest", "Chart and log keep showing the newest.", "Follow"),
-    Action("chart.log", "y", "y_scale", "Linear or log y", "A log axis needs values above zero."),
-    Action("chart.axis", "a", "x_axis", "x: step, tokens, time", "What the chart runs along."),
-    Action("chart.smooth", "k", "smoothing", "Smoothing", "EMA weight 0, 0.6, 0.9, 0.97."),
-    Action("chart.in", "plus,equals_sign", "zoom(2)", "Zoom in", "Half the range.", show="+"),
-    Action("chart.out", "minus", "zoom(0.5)", "Zoom out", "Twice the range.", show="-"),
-    Action("chart.left", "left", "pan(-0.25)", "Pan left", "A quarter of the range.", palette=False),
-    Action("chart.right", "right", "pan(0.25)", "Pan right", "A quarter of the range.", palette=False),
-    Action("chart.fit", "0", "fit", "Fit everything", "The whole run, from its first step."),
-    Action("log.top", "home", "top", "Oldest line", "Jumps to the first line.", palette=False),
-    Action("log.bottom", "end", "bottom", "Newest line", "Jumps to the last line and follows.", palette=False),
+    Action(
+        "run.alerts", "exclamation_mark", "alerts", "Alerts…", "What went wrong or looks odd, newest first.", show="!"
+    ),
 )

@@ -14,7 +14,7 @@ from textual.timer import Timer
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.keymap import run as keymap
 from backprop_tui.app.run_model import RunModel
-from backprop_tui.app.screens.run_charts import RunCharts, waiting_words
+from backprop_tui.app.screens.run_charts import RunCharts
 from backprop_tui.app.widgets.chart import Chart
 from backprop_tui.app.widgets.figures import Figures
 from backprop_tui.app.widgets.footer import Footer
@@ -88,9 +88,7 @@ class RunScreen(RunCharts):
         self.model = RunModel(held=locks.is_held(run.lock_file))
         self._was = None
         self._samples = False
-        chart = self.query_one(Chart).model
-        chart.store, chart.metric, chart.total_steps, chart.live = self.model.series, "loss", None, self.model.held
-        chart.fit()
+        self.chart_begins(self.model)
         self.settle()
         self._follow(run, self.model)
 
@@ -100,7 +98,7 @@ class RunScreen(RunCharts):
 
         self._show()
         async with RunSession(run) as session:
-            async for batch in session.events():
+            async for batch in session.stream():
                 model.apply(batch)
                 self._schedule()
         model.held = False
@@ -136,10 +134,7 @@ class RunScreen(RunCharts):
                 self.action_samples()
         self.query_one(Notice).show(model)
         self.query_one(ProgressLine).show(model)
-        chart = self.query_one(Chart)
-        chart.model.live, chart.model.total_steps = state.live, model.view.total_steps
-        chart.model.empty = waiting_words(model)
-        chart.show()
+        self.show_chart(model)
         self.query_one(Machine).show(model)
         for figures in self.query(Figures):
             figures.show(model)

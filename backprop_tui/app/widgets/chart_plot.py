@@ -1,0 +1,341 @@
+"""One plot as lines of text: curves on one or several y scales, axes, marks, crosshair.
+
+A `Plot` says what is seen and nothing of how; `chart_export` draws the same `Plot` as a picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backprop_tui.app.glyphs import Glyphs
+from backprop_tui.app.marks import KINDS, MarkKind, Marks
+from backprop_tui.app.widgets import axes
+from backprop_tui.app.widgets.canvas import Canvas, Window, first_at
+from backprop_tui.app.widgets.chart_data import Source
+from backprop_tui.app.widgets.chart_metrics import metric_of
+from backprop_tui.app.widgets.chart_state import XAxis
+from backprop_tui.app.widgets.painted import Line, Piece
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Signs of series by slot, beside their colours; all of width 1 in every terminal.
+SERIES_SIGNS = "●▲■◆○△□◇"
+SERIES_SIGNS_ASCII = "*^#%o+x&"
+#: Signs of marks and their roles.
+MARK_SIGNS: dict[MarkKind, tuple[str, str, str]] = {
+    "end": ("■", "=", "muted"),
+    "eval": ("○", "o", "series-2"),
+    "save": ("◆", "#", "accent"),
+    "pause": ("‖", '"', "warn"),
+    "restart": ("»", ">", "warn"),
+    "alert": ("!", "!", "bad"),
+    "fault": ("✗", "x", "bad"),
+}
+#: Cells between two signs along one curve, when colour alone would have to tell it from others.
+_SIGN_EVERY = 18
+#: Cells per evaluation below which their points run together and a line is drawn instead.
+_POINTS_TO_A_LINE = 3
+#: Columns from which a second y scale is written at the right.
+_SECOND_SCALE = 56
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One line of a plot. `beside` is drawn as points joined by a line and not smoothed, as evaluations are."""
+
+    source: Source
+    metric: str
+    label: str
+    slot: int
+    smoothing: str = "raw"
+    beside: bool = False
+
+    @property
+    def role(self) -> str:
+        """Its colour."""
+        return f"series-{self.slot % 8 + 1}"
+
+    def sign(self, glyphs: Glyphs) -> str:
+        """Its sign."""
+        if self.beside:
+            return glyphs.eval_point
+        return (SERIES_SIGNS_ASCII if glyphs.marks == "ascii" else SERIES_SIGNS)[self.slot % 8]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """What one plot shows: curves over [start, stop] of an axis, and the step under the crosshair."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    axis: XAxis
+    start: float
+    stop: float
+    log: bool = False
+    cursor: int | None = None
+    selection: tuple[float, float] | None = None
+    marks: Marks | None = None
+    picked: bool = False
+
+    @property
+    def crowded(self) -> bool:
+        """Whether curves need signs to be told apart without colour."""
+        return len([curve for curve in self.curves if not curve.beside]) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A y axis shared by the curves of one unit; ends and ticks are decimal logarithms where `log`."""
+
+    unit: str
+    low: float
+    high: float
+    ticks: list[float]
+    labels: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A curve with its envelopes per column: its values, and its average in front of them (None where not smoothed)."""
+
+    curve: Curve
+    scale: Scale
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    front: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+
+
+def measure(plot: Plot, columns: int, parts: int) -> list[Drawn]:
+    """Cut every curve into columns and give each unit the scale that holds all of it in view."""
+    import numpy as np
+
+    view = (plot.start, plot.stop, columns)
+    cut = []
+    reach: dict[str, list[float]] = {}
+    for curve in plot.curves:
+        low, high = curve.source.envelope(curve.metric, "raw", plot.axis, view, log=plot.log)
+        front = None
+        if curve.smoothing != "raw":
+            front = curve.source.envelope(curve.metric, curve.smoothing, plot.axis, view, log=plot.log)
+        cut.append((curve, low, high, front))
+        if np.isfinite(low).any():
+            reach.setdefault(metric_of(curve.metric).unit, []).extend((float(np.nanmin(low)), float(np.nanmax(high))))
+    scales = {unit: _scale(unit, min(ends), max(ends), parts, log=plot.log) for unit, ends in reach.items()}
+    empty = Scale("", 0.0, 1.0, [0.0, 1.0], ["0", "1"])
+    return [
+        Drawn(curve, scales.get(metric_of(curve.metric).unit, empty), low, high, front)
+        for curve, low, high, front in cut
+    ]
+
+
+def scales_of(drawn: list[Drawn]) -> list[Scale]:
+    """The scales in use, in the order of their first curves."""
+    return list({one.scale.unit: one.scale for one in reversed(drawn)}.values())[::-1]
+
+
+def _scale(unit: str, low: float, high: float, parts: int, *, log: bool) -> Scale:
+    if log:
+        low, high = min(max(low, -300.0), 300.0), min(max(high, -300.0), 300.0)
+        low, high, ticks = axes.log_range(10**low, 10**high, parts)
+        return Scale(unit, low, high, ticks, [f"{10**tick:.4g}" for tick in ticks])
+    low, high, ticks = axes.linear_range(low, high, parts)
+    decimals = axes.decimals_for(ticks)
+    labels = [axes.label(tick, decimals) if tick or decimals <= 2 else "0" for tick in ticks]
+    return Scale(unit, low, high, ticks, labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Where the inside of a plot is, in cells of the whole chart, and which plot it is."""
+
+    plot: Plot
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def holds(self, x: int, y: int) -> bool:
+        """Whether a cell belongs to the plot; its axes count."""
+        return self.left - 1 <= x <= self.left + self.width and self.top <= y < self.top + self.height + 2
+
+    def x_at(self, column: float) -> float:
+        """The place on the axis under a cell's middle, kept in view."""
+        share = min(1.0, max(0.0, (column - self.left + 0.5) / self.width))
+        return self.plot.start + share * (self.plot.stop - self.plot.start)
+
+
+def draw(plot: Plot, width: int, height: int, glyphs: Glyphs) -> tuple[list[Line], Area]:
+    """The plot with its axes as `height` lines of `width` cells, and where its inside is; `height` is at least 3."""
+    rows, parts = height - 2, max(2, (height - 2) // 3)
+    # The gutters depend on the labels, the columns on the gutters: the first guess is nearly always the answer.
+    drawn = measure(plot, max(1, width - 8) * 2, parts)
+    scales = scales_of(drawn)
+    main = scales[0] if scales else Scale("", 0.0, 1.0, [0.0, 1.0], ["0", "1"])
+    left = max(len(text) for text in main.labels) + 2
+    second = scales[1] if len(scales) > 1 and width >= _SECOND_SCALE else None
+    right = max(len(text) for text in second.labels) + 2 if second else 0
+    canvas = Canvas(
+        max(1, width - left - 1 - right), rows, Window(plot.start, plot.stop, main.low, main.high), glyphs.marks
+    )
+    drawn = measure(plot, canvas.columns, parts)
+    _lines_behind(canvas, plot, glyphs)
+    for one in drawn:
+        if one.front is not None:
+            canvas.fill(one.low, one.high, "faint", Window(plot.start, plot.stop, one.scale.low, one.scale.high))
+    for one in reversed(drawn):
+        if one.curve.beside and len(one.curve.source.curve(one.curve.metric)[0]) <= canvas.width // _POINTS_TO_A_LINE:
+            continue
+        window = Window(plot.start, plot.stop, one.scale.low, one.scale.high)
+        canvas.fill(*(one.front or (one.low, one.high)), one.curve.role, window)
+    for one in reversed(drawn):
+        window = Window(plot.start, plot.stop, one.scale.low, one.scale.high)
+        _signs(canvas, plot, one, window, glyphs)
+    _cross(canvas, plot, drawn, glyphs)
+
+    named = {canvas.row_of(tick): text for tick, text in zip(main.ticks, main.labels, strict=True)}
+    other: dict[int, str] = {}
+    if second is not None:
+        window = Window(plot.start, plot.stop, second.low, second.high)
+        other = {canvas.row_of(tick, window): text for tick, text in zip(second.ticks, second.labels, strict=True)}
+    ink = {one.scale.unit: one.curve.role for one in reversed(drawn)} if second is not None else {}
+    lines: list[Line] = []
+    for row, cells in enumerate(canvas.lines()):
+        text = named.get(row)
+        line: list[Piece] = [
+            (f"{text or '':>{left - 1}} ", ink.get(main.unit, "muted")),
+            (glyphs.tick if text else glyphs.axis, "grid"),
+            *cells,
+        ]
+        if second is not None:
+            mark = other.get(row)
+            line += [
+                (("├" if glyphs.marks != "ascii" else "+") if mark else glyphs.axis, "grid"),
+                (f" {mark or '':<{right - 1}}", ink.get(second.unit, "muted")),
+            ]
+        lines.append(tuple(line))
+    lines.append(((" " * left, "text"), (glyphs.corner, "grid"), *_mark_row(canvas, plot, glyphs)))
+    lines.append(((_x_labels(canvas, plot.axis, left + 1, width), "muted"),))
+    return lines, Area(plot, left + 1, 0, canvas.width, rows)
+
+
+def _lines_behind(canvas: Canvas, plot: Plot, glyphs: Glyphs) -> None:
+    """Where later attempts went on, and the ends of a range being chosen."""
+    import numpy as np
+
+    source = plot.curves[0].source if plot.curves else None
+    if source is not None and source.store.seams:
+        for seam in source.to_units(np.array(source.store.seams, dtype=np.float64), plot.axis):
+            canvas.line_at(float(seam), "┊" if glyphs.marks != "ascii" else ":", "grid")
+    for end in plot.selection or ():
+        canvas.line_at(end, glyphs.axis, "focus")
+
+
+def _signs(canvas: Canvas, plot: Plot, one: Drawn, window: Window, glyphs: Glyphs) -> None:
+    """Points of evaluations, a curve's sign along it, and what is not a number at the top: it has no height."""
+    import numpy as np
+
+    curve, per = one.curve, canvas.columns // canvas.width
+    steps, values = curve.source.curve(curve.metric)
+    if (curve.beside or metric_of(curve.metric).sparse) and len(steps) <= canvas.width // _POINTS_TO_A_LINE:
+        x = curve.source.to_units(steps, plot.axis)
+        with np.errstate(all="ignore"):
+            y = np.log10(np.where(values > 0, values, np.nan)) if plot.log else values
+        canvas.points(x, y, curve.sign(glyphs), curve.role, window)
+    elif plot.crowded:
+        low, high = one.front or (one.low, one.high)
+        for column in range((curve.slot * 5 + 3) % _SIGN_EVERY, canvas.width, _SIGN_EVERY):
+            dots = slice(column * per, (column + 1) * per)
+            seen = np.isfinite(high[dots])
+            if seen.any():
+                middle = float(np.mean((low[dots][seen] + high[dots][seen]) / 2))
+                row = canvas.row_of(middle, window)
+                canvas.codes[row, column], canvas.roles[row, column] = ord(curve.sign(glyphs)), canvas.role(curve.role)
+    for place in odd_places(curve, plot):
+        column = canvas.column_of(place)
+        canvas.codes[0, column], canvas.roles[0, column] = ord(glyphs.odd), canvas.role("bad")
+
+
+def odd_places(curve: Curve, plot: Plot) -> list[float]:
+    """Where a curve in view is not a number, in units of the axis; the newest thousand."""
+    import numpy as np
+
+    steps, values = curve.source.curve(curve.metric)
+    if not len(steps):
+        return []
+    ends = curve.source.to_steps(np.array([plot.start, plot.stop]), plot.axis)
+    first, last = int(first_at(steps, ends[:1], "left")[0]), int(first_at(steps, ends[1:], "right")[0])
+    odd = np.flatnonzero(~np.isfinite(values[first:last]))[-1000:] + first
+    places = curve.source.to_units(steps[odd], plot.axis).tolist() if len(odd) else []
+    return [x for x in places if plot.start <= x <= plot.stop]
+
+
+def _cross(canvas: Canvas, plot: Plot, drawn: list[Drawn], glyphs: Glyphs) -> None:
+    import numpy as np
+
+    if plot.cursor is None or not drawn:
+        return
+    x = float(drawn[0].curve.source.to_units(np.array([plot.cursor]), plot.axis)[0])
+    if not plot.start <= x <= plot.stop:
+        return
+    canvas.line_at(x, glyphs.axis, "focus")
+    at = canvas.column_of(x)
+    for one in drawn:
+        found = one.curve.source.at(one.curve.metric, plot.cursor, one.curve.smoothing)
+        if found is None or not math.isfinite(found[1]) or (plot.log and found[1] <= 0):
+            continue
+        if one.curve.source is drawn[0].curve.source and found[0] != plot.cursor:
+            continue
+        row = canvas.row_of(
+            math.log10(found[1]) if plot.log else found[1], Window(plot.start, plot.stop, one.scale.low, one.scale.high)
+        )
+        canvas.codes[row, at], canvas.roles[row, at] = ord(one.curve.sign(glyphs)), canvas.role(one.curve.role)
+
+
+def _mark_row(canvas: Canvas, plot: Plot, glyphs: Glyphs) -> list[Piece]:
+    """The x axis with the run's marks on it."""
+    import numpy as np
+
+    row: list[Piece] = [(glyphs.frame[4], "grid")] * canvas.width
+    source = plot.curves[0].source if plot.curves else None
+    if plot.marks is not None and source is not None:
+        for kind in KINDS:
+            steps = plot.marks.steps(kind)
+            if not len(steps):
+                continue
+            x = source.to_units(steps, plot.axis)
+            sign, plain, role = MARK_SIGNS[kind]
+            for column in np.unique(canvas.columns_of(x[(x >= plot.start) & (x <= plot.stop)])).tolist():
+                row[column] = (plain if glyphs.marks == "ascii" else sign, role)
+    return row
+
+
+def x_label(value: float, axis: XAxis) -> str:
+    """A place on the x axis in words."""
+    if axis == "time":
+        return axes.duration(value)
+    return axes.label(value, 0 if value == round(value) else 2) if axis == "epoch" else axes.label(round(value), 0)
+
+
+def x_ticks(start: float, stop: float, axis: XAxis, parts: int) -> list[float]:
+    """Round places between start and stop."""
+    step = axes.nice_seconds(stop - start, parts) if axis == "time" else axes.nice_step(stop - start, parts)
+    if axis != "epoch":
+        step = max(1.0, step)
+    first = math.ceil(start / step - 1e-9)
+    return [index * step for index in range(first, math.floor(stop / step + 1e-9) + 1)]
+
+
+def _x_labels(canvas: Canvas, axis: XAxis, offset: int, width: int) -> str:
+    start, stop = canvas.window.start, canvas.window.stop
+    row, free = [" "] * width, 0
+    for tick in x_ticks(start, stop, axis, max(1, canvas.width // 14)):
+        text = x_label(tick, axis)
+        at = max(min(offset + canvas.column_of(min(tick, stop)) - len(text) // 2, width - len(text)), offset - 1)
+        if at >= free:
+            row[at : at + len(text)] = text
+            free = at + len(text) + 2
+    return "".join(row[:width])
