@@ -155,6 +155,12 @@ class Draft:
             return str(self._now.overrides.get("columns", ""))
         return self._now.mappings.get(words, "")
 
+    @property
+    def mappings(self) -> Mapping[str, str]:
+        """Every mapping of columns there is, by its dataset."""
+        every = {**self._now.mappings, self.data: self.columns_of(self.data)}
+        return {words: columns for words, columns in every.items() if columns}
+
     def map_columns(self, words: str, columns: str) -> None:
         """Say which column is what in a dataset; empty goes by the columns' names. It is used while that data is.
 

@@ -81,7 +81,7 @@ async def test_a_mapping_is_typed_against_the_row_and_belongs_to_its_file(folder
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "odd.jsonl")
         await to(pilot, app, "odd.jsonl")
-        await shows(pilot, "DATA_FORMAT_NONE")
+        await shows(pilot, "row 1 of 6")
         await pilot.press("e")
         await shows(pilot, "user=ask_me assistant=tell_me")
         await until(pilot, lambda: "  how 0" in screen_text(app) and "  so 0" in screen_text(app))
@@ -105,6 +105,10 @@ async def test_a_mapping_is_typed_against_the_row_and_belongs_to_its_file(folder
         await pilot.press("enter")
         await until(pilot, lambda: app.current_mode == "tune")
         assert app.draft.spec().data.columns == "user=ask_me assistant=tell_me"
+        app.draft.set("columns", "text=tell_me")
+        await pilot.press("1")
+        await until(pilot, lambda: "┃ so 0" in screen_text(app) and "  how 0" not in screen_text(app))
+        app.draft.undo()
         app.draft.use_data(str(folder / "twice.jsonl"))
         assert app.draft.spec().data.columns == ""
         app.draft.use_data(str(folder / "odd.jsonl"))
@@ -244,9 +248,9 @@ def test_checks_warn_of_secrets_and_of_a_mask_that_leaves_nothing() -> None:
     )
     assert "! may hold personal data or secrets: email 2 (rows)" in words
     assert "✗ no token would be trained on" in words
-    look.trained_tokens, look.trained_share = 30, 1.0
+    look.trained_tokens, look.trained_share, look.answers_only = 30, 1.0, True
     words = "\n".join(
         "".join(text for text, _ in line)
         for line in check_lines(look, 100, False, with_tokens=False, spark="▁█", settings={})
     )
-    assert "! every token is trained on, prompts too" in words
+    assert "✗ every token would be trained on, prompts too" in words

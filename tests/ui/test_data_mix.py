@@ -13,7 +13,9 @@ from backprop_tui.app.app import BackpropApp
 from backprop_tui.app.screens.data_mix import WEIGHTS, Mix
 from backprop_tui.app.screens.data_open import absolute_words
 from backprop_tui.app.screens.data_words import is_mix, short_words
+from backprop_tui.config.recent import remember
 from backprop_tui.data.places import resolve
+from tests.support.hub_server import Hub
 from tests.ui.helpers import screen_text, shows, type_text, until
 
 
@@ -155,6 +157,36 @@ async def test_a_dataset_of_the_hub_says_in_one_line_that_it_is_out_of_reach(fol
         await pilot.press("enter")
         await shows(pilot, "HUB_UNREACHABLE")
         assert app.current_mode == "data"
+
+
+async def test_a_dataset_of_the_hub_is_fetched_when_asked_for_and_never_by_passing_over_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+    from huggingface_hub.utils import close_session
+
+    row = json.dumps({"prompt": "q", "completion": "a"}).encode() + b"\n"
+    remember("data", "org/plain")
+    with Hub({"org/plain": {"main": {"README.md": b"# A dataset", "train.jsonl": row * 3}}}).serving() as hub:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace("https://huggingface.co", hub.url)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+        close_session()
+        app = BackpropApp("data")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await shows(pilot, "org/plain")
+            await to(pilot, app, "org/plain")
+            await shows(pilot, "Enter fetches this dataset")
+            await shows(pilot, "Not looked at yet.")
+            assert hub.asked == []
+            await pilot.press("enter")
+            await shows(pilot, "row 1 of 3")
+            assert app.current_mode == "data"
+            await pilot.press("enter")
+            await until(pilot, lambda: app.draft.data == "org/plain")
+    close_session()
 
 
 def test_only_what_is_no_file_is_taken_for_a_mix(folder: Path) -> None:

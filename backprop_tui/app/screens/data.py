@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -9,7 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Container, Vertical
 
 from backprop_tui.app.actions import bindings
-from backprop_tui.app.jobs import in_thread
+from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.keymap import data as keys
 from backprop_tui.app.looks import Looks
 from backprop_tui.app.screens.data_list import ListSide
@@ -47,7 +48,7 @@ class DataScreen(ListSide):
 
     def __init__(self) -> None:
         super().__init__()
-        self._read_as: Reading | None = None
+        self._read_as: tuple[Reading, Mapping[str, str]] | None = None
 
     def compose_body(self) -> ComposeResult:
         """List, row, lengths, checks."""
@@ -73,17 +74,28 @@ class DataScreen(ListSide):
 
     def on_screen_resume(self) -> None:
         """Another model or another length reads rows another way; another recipe makes something else of them."""
-        in_thread(self, lambda _: self.draft.reading("\0"), self._read_anew, self.complain, group="data-reading")
 
-    def _read_anew(self, reading: Reading) -> None:
-        before, self._read_as = self._read_as, reading
+        def work(cancelled: Cancelled) -> tuple[Reading, Mapping[str, str]]:
+            # No dataset has this name, so no mapping of one dataset is taken for a way to read all of them.
+            return self.draft.reading("\0"), self.draft.mappings
+
+        in_thread(self, work, self._resumed, self.complain, group="data-reading")
+
+    def _resumed(self, now: tuple[Reading, Mapping[str, str]]) -> None:
+        before, self._read_as = self._read_as, now
         if before is None:
             return
-        if before != reading:
+        changed = {words for words, columns in before[1].items() ^ now[1].items()}
+        if before[0] != now[0]:
             self.read_anew()
             self.look_around()
-        else:
-            self.show_look()
+        elif changed:
+            for words in changed:
+                self._looks.forget(words)
+            self.show_list()
+            self.open_again()
+            self.look_here()
+        self.show_look()
 
     def wants(self, panel: Panel) -> bool:
         """Lengths have a panel of their own only where there is room."""

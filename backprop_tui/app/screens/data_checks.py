@@ -173,7 +173,7 @@ def _tokens(out: _Lines, look: Inspection) -> None:
         if not look.trained_tokens:
             out.check("bad", "no token would be trained on: the mask leaves nothing to learn")
         elif look.all_trained:
-            out.check("warn", "every token is trained on, prompts too")
+            out.check("bad", "every token would be trained on, prompts too: the mask masks nothing")
         else:
             out.check("ok", f"{share} of the tokens are trained on")
     if look.packing is not None and look.packing.rows_per_sequence > 1.05:

@@ -166,7 +166,10 @@ class FixSide(RowSide):
             self.choose_list(words, look)
             return
         page = self._page
-        if page is None or self._opened is None or not isinstance(page.value, dict):
+        if page is None or self._opened is None or self._opened.words != words:
+            self.backprop.say("Wait until a row has been read.")
+            return
+        if not isinstance(page.value, dict):
             self.backprop.say("This row has no columns to map.")
             return
 
@@ -199,4 +202,6 @@ class FixSide(RowSide):
                 self.add_to_list(f"{words}#{field}")
 
         body = Content(safe_text(error.cause, limit=600))
-        self.app.push_screen(ConfirmModal(Content("Which list holds the rows"), body, choices), answered)
+        self.app.push_screen(
+            ConfirmModal(Content("Which list holds the rows"), body, choices, fields[0] if fields else None), answered
+        )

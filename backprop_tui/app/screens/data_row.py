@@ -50,6 +50,8 @@ class RowSide(DataRoom):
                 self._row_view.say("Enter fetches this dataset from the Hugging Face hub.")
             else:
                 self._opened = OpenFile(self, self.draft, words, self._shown, self._unreadable)
+                # The row before stays on the screen until there is another, but nothing goes by it any more.
+                self._page = None
                 self._opened.read(0)
         self.show_look()
 

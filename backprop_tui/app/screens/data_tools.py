@@ -119,7 +119,7 @@ class ToolSide(WriteSide):
                 self._ask_value(title, help_words, key, said=said)
 
         body = Content("Rows of the same content are always on the same side.")
-        self.app.push_screen(ConfirmModal(Content("Split"), body, choices, cancel="Leave it"), answered)
+        self.app.push_screen(ConfirmModal(Content("Split"), body, choices, "eval_split", cancel="Leave it"), answered)
 
     def _ask_limit(self) -> None:
         self._ask_value(
@@ -161,7 +161,7 @@ class ToolSide(WriteSide):
                 self.change({"order": "curriculum", "difficulty": answer}, "Rows go from easy to difficult")
 
         body = Content("What difficulty goes by.")
-        self.app.push_screen(ConfirmModal(Content("Curriculum"), body, choices, cancel="Leave it"), answered)
+        self.app.push_screen(ConfirmModal(Content("Curriculum"), body, choices, "length", cancel="Leave it"), answered)
 
     def _ask_value(
         self,
