@@ -26,6 +26,7 @@ SCOPES: dict[str, str] = {
     "tune": "Tune",
     "run": "Run",
     "chart": "Chart",
+    "machine": "Machine",
     "log": "Log",
     "samples": "Samples",
     "alerts": "Alerts",
@@ -93,7 +94,8 @@ def registry() -> dict[str, Action]:
     for name in [*(name for name in names if name not in _LAST), *_LAST]:
         for action in import_module(f"backprop_tui.app.keymap.{name}").ACTIONS:
             found[action.id] = action
-    return found
+    places = list(SCOPES)
+    return dict(sorted(found.items(), key=lambda item: places.index(item[1].scope)))
 
 
 def active_keys(screen: Screen[Any]) -> dict[str, tuple[Action, list[str], ActiveBinding]]:

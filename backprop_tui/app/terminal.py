@@ -38,10 +38,17 @@ PROFILES: dict[str, Profile] = {
 }
 
 
+#: Settings that concern the screen, by kind.
+_WORDS = ("theme", "profile", "marks", "notify")
+_SWITCHES = ("ascii", "mouse", "title", "restore")
+
+
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """The decisions: profile, whether to draw in ASCII, the theme's name, remapped keys, whether colour is unwanted, and
-    whether charts are drawn in half blocks because the font's braille is poor."""
+    whether charts are drawn in half blocks because the font's braille is poor; whether the mouse is ours, how the terminal
+    is asked to tell of an end (a `notify` setting), whether the window gets a title, and whether to begin where the person
+    left."""
 
     profile: Profile
     ascii: bool
@@ -49,6 +56,10 @@ class Terminal:
     keys: Mapping[str, str]
     mono: bool
     blocks: bool = False
+    mouse: bool = True
+    notify: str = "off"
+    title: bool = True
+    restore: bool = True
 
 
 def examine(environ: Mapping[str, str], preferences: Mapping[str, Any]) -> Terminal:
@@ -78,7 +89,14 @@ def examine(environ: Mapping[str, str], preferences: Mapping[str, Any]) -> Termi
     mono = bool(environ.get("NO_COLOR"))
     theme = "mono" if mono else str(preferences.get("theme") or "backprop-dark")
     plain = bool(preferences.get("ascii")) or not speaks_utf8(environ)
-    return Terminal(PROFILES[wanted], plain, theme, dict(keys), mono, preferences.get("marks") == "blocks")
+    return Terminal(
+        PROFILES[wanted], plain, theme, dict(keys), mono, preferences.get("marks") == "blocks",
+        mouse=bool(preferences.get("mouse", True)),
+        notify=str(preferences.get("notify") or "off"),
+        # The Linux console has no title to set.
+        title=bool(preferences.get("title", True)) and environ.get("TERM") != "linux",
+        restore=bool(preferences.get("restore", True)),
+    )  # fmt: skip
 
 
 def speaks_utf8(environ: Mapping[str, str]) -> bool:
@@ -102,12 +120,13 @@ def read_preferences(environ: Mapping[str, str]) -> dict[str, Any]:
         words = tomllib.loads((paths.config_dir() / "settings.toml").read_text("utf-8"))
     except (OSError, ValueError):
         pass
-    found: dict[str, Any] = {key: words[key] for key in ("theme", "profile", "ascii", "marks", "keys") if key in words}
-    for key in ("theme", "profile", "marks"):
+    found: dict[str, Any] = {key: words[key] for key in (*_WORDS, *_SWITCHES, "keys") if key in words}
+    for key in _WORDS:
         if environ.get(f"BACKPROP_{key.upper()}"):
             found[key] = environ[f"BACKPROP_{key.upper()}"]
-    if environ.get("BACKPROP_ASCII"):
-        found["ascii"] = environ["BACKPROP_ASCII"].lower() not in ("0", "false", "no", "off")
+    for key in _SWITCHES:
+        if environ.get(f"BACKPROP_{key.upper()}"):
+            found[key] = environ[f"BACKPROP_{key.upper()}"].lower() not in ("0", "false", "no", "off")
     return found
 
 

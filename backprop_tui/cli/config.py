@@ -1,4 +1,4 @@
-"""`backprop config [set KEY VALUE | path]`: this program's settings and where each comes from."""
+"""`backprop config [set KEY VALUE | unset KEY | path | keys]`: this program's settings and where each comes from."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
         "words",
-        metavar="set KEY VALUE | path",
+        metavar="set KEY VALUE | unset KEY | path | keys",
         nargs="*",
-        help="`set` changes a setting, `path` prints where they are kept; nothing shows them all",
+        help="`set` changes a setting, `unset` takes it back, `path` prints where they are kept, `keys` lists the keys of "
+        "the app and what is wrong with yours; nothing shows all settings",
     )
+    parser.add_argument("--markdown", action="store_true", help="with `keys`: the manual's page instead of a table")
     add_json(parser)
 
 
 def run(args: Namespace, out: Output) -> int:
     """Show or change the settings."""
-    from backprop_tui.config.settings import save_setting, settings_file, unknown_variables
+    from backprop_tui.config.settings import drop_setting, save_setting, settings_file, unknown_variables
 
+    if args.markdown and args.words != ["keys"]:
+        raise UsageError("USAGE", "--markdown goes with `keys`.", "Write `backprop config keys --markdown`.")
     match args.words:
         case []:
             _show(out)
@@ -39,6 +43,16 @@ def run(args: Namespace, out: Output) -> int:
                 _show(out)
             else:
                 out.say(f"{key} is {safe_text(value)} from now on ({settings_file()}).")
+        case ["unset", key]:
+            drop_setting(key)
+            if out.as_json:
+                _show(out)
+            else:
+                out.say(f"{safe_text(key)} is not set in {settings_file()}.")
+        case ["keys"]:
+            from backprop_tui.cli import keys
+
+            return keys.run(out, markdown=args.markdown)
         case _:
             raise UsageError("USAGE", "That is not a way to use config.", "Write `backprop config set KEY VALUE`.")
     return EXIT_OK
@@ -46,6 +60,7 @@ def run(args: Namespace, out: Output) -> int:
 
 def _show(out: Output) -> None:
     from backprop_tui.config.settings import Settings, load_settings, sources
+    from backprop_tui.config.settings_info import shown
 
     values, origin = load_settings(), sources()
     places = {"data": paths.data_dir(), "config": paths.config_dir(), "cache": paths.cache_dir()}
@@ -56,8 +71,7 @@ def _show(out: Output) -> None:
     rows = []
     for key, field in Settings.model_fields.items():
         value = getattr(values, key)
-        shown = ("on" if value else "off") if isinstance(value, bool) else safe_text(value if value else "–")
-        rows.append((key, shown, safe_text(origin[key]), field.description or ""))
+        rows.append((key, safe_text(shown(value)), safe_text(origin[key]), field.description or ""))
     out.table(("setting", "value", "from", "is"), rows, flexible=3)
     out.line()
     out.table(("place", "path"), ((name, safe_text(place)) for name, place in places.items()))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import stat
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
@@ -17,13 +17,15 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import TomlConfigSettingsSource
 
-from backprop_tui.config import paths
+from backprop_tui.config import paths, toml_edit
 from backprop_tui.config.files import replace_file
 from backprop_tui.config.presets import DEFAULT_PRESET
 from backprop_tui.protocol.errors import UnavailableError, UsageError
 from backprop_tui.protocol.text import safe_text
 
 ENV_PREFIX = "BACKPROP_"
+#: When a change takes effect: at once in an open app, at the next start, with the next run that is prepared.
+Effect = Literal["now", "start", "run"]
 #: Variables of ours that are not settings: places, and what the host hands its worker.
 OTHER_VARIABLES = frozenset(
     f"{ENV_PREFIX}{name}"
@@ -41,24 +43,54 @@ OTHER_VARIABLES = frozenset(
 )
 
 
+def _field(default: Any, words: str, *, effect: Effect, group: str, **limits: Any) -> Any:
+    """A setting: what it is, in which group it is shown, and when a change of it takes effect."""
+    return Field(default=default, description=words, json_schema_extra={"effect": effect, "group": group}, **limits)
+
+
 class Settings(BaseSettings):
-    """What the person prefers. Every field takes effect at the next start."""
+    """What the person prefers. The settings screen, `backprop config` and their checks are made from these fields."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=ENV_PREFIX, extra="ignore", frozen=True, validate_default=True, case_sensitive=False
     )
 
-    theme: str = Field(default="backprop-dark", max_length=80, description="colour theme of the app")
-    profile: Literal["auto", "local", "ssh", "low"] = Field(
-        default="auto", description="how often the screen is redrawn; auto looks at the connection"
+    theme: str = _field("backprop-dark", "colour theme of the app", effect="now", group="look", max_length=80)
+    ascii: bool = _field(False, "only ASCII signs, also where the terminal could show more", effect="now", group="look")
+    marks: Literal["braille", "blocks"] = _field(
+        "braille", "signs of the charts; blocks for fonts without good braille", effect="now", group="look"
     )
-    ascii: bool = Field(default=False, description="only ASCII signs, also where the terminal could show more")
-    marks: Literal["braille", "blocks"] = Field(
-        default="braille", description="signs of the charts; blocks for fonts without good braille"
+    profile: Literal["auto", "local", "ssh", "low"] = _field(
+        "auto", "how often the screen is redrawn; auto looks at the connection", effect="now", group="terminal"
     )
-    keys: dict[str, str] = Field(default_factory=dict, description="keys of the app's actions, by the action's name")
-    model: str = Field(default="demo", min_length=1, max_length=1000, description="base model when none is named")
-    preset: str = Field(default=DEFAULT_PRESET, min_length=1, max_length=120, description="preset when none is named")
+    mouse: bool = _field(True, "clicks and wheel; off leaves the mouse to the terminal", effect="now", group="terminal")
+    notify: Literal["off", "auto", "bell", "osc9", "osc777"] = _field(
+        "off", "how the terminal tells of an end, a failure or a pause while you look elsewhere",
+        effect="now", group="terminal",
+    )  # fmt: skip
+    title: bool = _field(True, "state and progress of the run in the window's title", effect="now", group="terminal")
+    restore: bool = _field(
+        True, "begin where you left: room, run, zoom, filters, what was being prepared", effect="start", group="start"
+    )
+    keys: dict[str, str] = Field(
+        default_factory=dict, description="keys of the app's actions, by the action's name",
+        json_schema_extra={"effect": "start", "group": "start"},
+    )  # fmt: skip
+    model: str = _field(
+        "demo", "base model when none is named", effect="run", group="runs", min_length=1, max_length=1000
+    )
+    preset: str = _field(
+        DEFAULT_PRESET, "preset when none is named", effect="run", group="runs", min_length=1, max_length=120
+    )
+    price_per_kwh: float = _field(
+        0.0, "price of a kilowatt-hour; 0 leaves energy out of a run's cost",
+        effect="now", group="runs", ge=0, le=1_000_000, allow_inf_nan=False,
+    )  # fmt: skip
+    price_per_gpu_hour: float = _field(
+        0.0, "price of an hour of one GPU; 0 leaves hours out of a run's cost",
+        effect="now", group="runs", ge=0, le=1_000_000, allow_inf_nan=False,
+    )  # fmt: skip
+    currency: str = _field("", "what stands behind a cost, such as € or USD", effect="now", group="runs", max_length=8)
 
     @classmethod
     def settings_customise_sources(
@@ -120,12 +152,33 @@ def sources() -> dict[str, str]:
     return origin
 
 
-def save_setting(key: str, value: str | bool) -> None:
+def save_setting(key: str, value: str | bool | int | float) -> None:
     """Write one setting into `settings.toml`, leaving the rest of the file and its comments as they are.
 
     Raises:
-        UsageError: unknown key or a value that does not fit; the file is then untouched.
+        UsageError: unknown key, a value that does not fit, or a file that can't be edited; it is then untouched.
         UnavailableError: the file can't be written.
+    """
+    accepted = check_setting(key, value)
+    _rewrite(key, lambda before: toml_edit.set_key(before, key, accepted))
+
+
+def drop_setting(key: str) -> None:
+    """Take one setting out of `settings.toml`, so that its default counts again; the rest stays as it is.
+
+    Raises:
+        UsageError: unknown key, or a file that can't be edited; it is then untouched.
+        UnavailableError: the file can't be written.
+    """
+    _check_known(key, "setting")
+    _rewrite(key, lambda before: toml_edit.drop_key(before, key))
+
+
+def check_setting(key: str, value: str | bool | int | float) -> str | bool | int | float:
+    """The value as it would be stored.
+
+    Raises:
+        UsageError: unknown key or a value that does not fit.
     """
     _check_known(key, "setting")
     if key == "keys":
@@ -133,19 +186,22 @@ def save_setting(key: str, value: str | bool) -> None:
             "CONFIG_INVALID", "keys is a table.", f'Edit {settings_file()}: [keys], then "run.stop" = "X".'
         )
     try:
-        accepted: str | bool = getattr(Settings.model_validate({key: value}), key)
+        accepted: str | bool | int | float = getattr(Settings.model_validate({key: value}), key)
     except ValidationError as error:
         raise _invalid(error) from None
-    line = f"{key} = {_toml(accepted)}"
-    file = settings_file()
-    before = file.read_text(encoding="utf-8") if file.exists() else ""
-    table = re.search(r"(?m)^[ \t]*\[", before)
-    head, rest = (before[: table.start()], before[table.start() :]) if table else (before, "")
-    head, changed = re.subn(rf"(?m)^[ \t]*{key}[ \t]*=.*$", lambda _: line, head, count=1)
-    if not changed:
-        head = f"{head.rstrip()}\n{line}\n".lstrip() + ("\n" if rest else "")
+    return accepted
+
+
+def _rewrite(key: str, change: Callable[[str], str]) -> None:
+    # A dotfile manager's link stays a link.
+    file = Path(os.path.realpath(settings_file()))
     try:
-        replace_file(file, head + rest)
+        before = file.read_text(encoding="utf-8") if file.exists() else ""
+        after = change(before)
+        if after != before:
+            replace_file(file, after)
+    except (toml_edit.NotEditable, UnicodeDecodeError) as error:
+        raise UsageError("CONFIG_INVALID", f"{file}: {safe_text(error)}.", f"Change `{key}` in the file.") from None
     except OSError as error:
         raise UnavailableError(
             "CONFIG_NOT_WRITABLE", f"{file} can't be written: {error.strerror}.", "Make the directory writable."
@@ -156,13 +212,6 @@ def unknown_variables() -> list[str]:
     """`BACKPROP_…` variables in the environment that mean nothing, most likely misspelt."""
     known = {f"{ENV_PREFIX}{key}".upper() for key in Settings.model_fields} | OTHER_VARIABLES
     return sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
-
-
-def _toml(value: str | bool) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    escaped = "".join(f"\\u{ord(c):04x}" if c < " " or c == "\x7f" else f"\\{c}" if c in '"\\' else c for c in value)
-    return f'"{escaped}"'
 
 
 def _toml_words() -> dict[str, Any]:

@@ -11,7 +11,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("shell.runs", "4", "go('runs')", "Go to Runs", "All runs with state, model, data and loss."),
     Action("shell.panel", "tab", "next_panel", "Next panel", "Move the focus to the next panel.", palette=False),
     Action("shell.panel_back", "shift+tab", "previous_panel", "Previous panel", "Move it back.", palette=False),
-    Action("shell.theme", "f2", "change_theme", "Choose a theme", "Colours of the whole app.", show="F2"),
+    Action("shell.jump", "apostrophe", "jump", "Jump to…", "Letters on every panel and entry; press one.", show="'"),
+    Action("shell.theme", "f2", "change_theme", "Choose a theme…", "Seen as you move; Esc goes back.", show="F2"),
+    Action("shell.settings", "f3,comma", "settings", "Settings…", "Everything that can be set, and where from."),
+    Action("shell.profile", "f4", "next_profile", "Next profile", "local, ssh, low: how much is sent."),
     Action(
         "shell.leave", "q,ctrl+q", "leave", "Leave the app", "A run goes on without it; come back any time.", "Leave"
     ),

@@ -3,16 +3,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, Field
 
 from backprop_tui.config import recent
 from backprop_tui.config.settings import (
     dotenv_file,
+    drop_setting,
     load_settings,
     save_setting,
     settings_file,
     sources,
     unknown_variables,
 )
+from backprop_tui.config.settings_info import EFFECTS, settings_info, shown
 from backprop_tui.protocol.errors import UnavailableError, UsageError
 
 
@@ -108,3 +111,34 @@ def test_recent_remembers_newest_first_and_forgets_the_rest(home: Path) -> None:
     assert recent.recent("model") == []
     (home / "cache" / "recent.json").write_text("[")
     assert recent.recent("data") == []
+
+
+def test_a_setting_is_taken_out_again_and_a_link_stays_a_link(tmp_path: Path) -> None:
+    real = tmp_path / "dotfiles.toml"
+    real.write_text('# mine\nprofile = "low"  # slow line\nlater_version = 3\n')
+    settings_file().symlink_to(real)
+    save_setting("profile", "ssh")
+    assert settings_file().is_symlink()
+    assert real.read_text() == '# mine\nprofile = "ssh"  # slow line\nlater_version = 3\n'
+    drop_setting("profile")
+    assert real.read_text() == "# mine\nlater_version = 3\n"
+
+
+class _Bounded(BaseModel):
+    size: int = Field(default=3, ge=1, le=9, description="how many")
+    words: str = Field(default="", max_length=5)
+
+
+def test_what_a_setting_may_be_is_read_from_its_field() -> None:
+    size, words = settings_info(_Bounded)
+    assert (size.kind, size.bounds, size.help) == ("number", "a number, 1 to 9", "how many")
+    assert (words.kind, words.bounds) == ("text", "a text, at most 5 characters")
+
+
+def test_every_setting_says_what_it_is_and_when_it_counts() -> None:
+    for info in settings_info():
+        assert info.help
+        assert info.effect in EFFECTS
+        assert info.group
+        assert info.bounds
+        assert shown(info.default)
