@@ -15,11 +15,11 @@ TABLE: tuple[Action, ...] = (
 #: Keys of the screen.
 SCREEN: tuple[Action, ...] = (
     Action("data.next", "n", "row(1)", "Next row", "Look at the next row.", "Row", "n/p"),
+    Action("data.dedupe", "d", "dedupe", "Drop duplicates", "Keep, drop exact ones, drop near ones.", "Dedupe"),
+    Action("data.mapping", "e", "mapping", "Edit the mapping…", "Say which column is what.", "Mapping"),
+    Action("data.tools", "T", "tools", "Tools…", "Filter, split, sample, order, convert, score.", "Tools"),
     Action("data.open", "o", "open", "Open a path…", "A file, a folder, a pattern, or several.", "Open"),
     Action("data.hub", "h", "hub", "Hugging Face…", "Fetch a dataset of the hub by its id."),
-    Action("data.mapping", "e", "mapping", "Edit the mapping…", "Say which column is what.", "Mapping"),
-    Action("data.dedupe", "d", "dedupe", "Drop duplicates", "Keep, drop exact ones, drop near ones.", "Dedupe"),
-    Action("data.tools", "T", "tools", "Tools…", "Filter, split, sample, order, convert, score.", "Tools"),
     Action("data.damaged", "x", "damaged", "Drop damaged rows", "Or refuse data that has any."),
     Action("data.folder", "f", "folder", "Folder as one set", "All files of the folder together."),
     Action("data.filter", "slash", "filter", "Filter the list", "Show only names that contain a text."),

@@ -130,7 +130,8 @@ class ListSide(OpenSide):
         if not self._mix:
             return ""
         rows = self._mix.rows(lambda words: look.kept if (look := self._looks.found(words)) is not None else None)
-        return f"mix {short_words(self._mix.words, 40)} {wording.count(rows)} rows"
+        total = wording.rows(rows) if rows is not None else f"{wording.UNKNOWN} rows"
+        return f"mix {short_words(self._mix.words, 40)} {total}"
 
     @on(LiveTable.Highlighted, "#data-table")
     def _moved(self) -> None:
