@@ -14,10 +14,10 @@ from backprop_tui.store.entry import Entry
 ORDERS: dict[str, Callable[[Entry], Any]] = {
     "age": lambda run: -run.created if run.created else None,
     "state": lambda run: run.state.value,
-    "id": attrgetter("short_id"),
     "name": lambda run: run.title.casefold() or None,
     "model": lambda run: run.model.casefold() or None,
     "data": lambda run: run.data.rstrip("/").rsplit("/", 1)[-1].casefold() or None,
+    "id": attrgetter("short_id"),
     "step": attrgetter("step"),
     "loss": attrgetter("loss"),
     "eval": attrgetter("eval_loss"),

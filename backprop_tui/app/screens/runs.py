@@ -1,109 +1,46 @@
-"""Runs: every run there is, live or past, in one table."""
+"""Runs: every run there is, live or past, in one list: filtered, sorted, grouped, noted, compared."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
+from textual.timer import Timer
 
-from backprop_tui.app import wording
-from backprop_tui.app.actions import bindings
-from backprop_tui.app.app import state_role
+from backprop_tui.app.actions import Action, bindings
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.keymap import runs as keys
-from backprop_tui.app.screens.room import Room
-from backprop_tui.app.widgets.findbar import FindBar
-from backprop_tui.app.widgets.modal import Choice, ConfirmModal
-from backprop_tui.app.widgets.painted import Line, Painted
+from backprop_tui.app.screens.runs_acts import folder_size
+from backprop_tui.app.screens.runs_facts import RunFacts
+from backprop_tui.app.screens.runs_find import FilterBar
+from backprop_tui.app.screens.runs_list import Item, RunList, grouped
+from backprop_tui.app.screens.runs_notes import RunsNotes
+from backprop_tui.app.screens.runs_view import RunsView, load_view, save_view
 from backprop_tui.app.widgets.panel import Panel
-from backprop_tui.app.widgets.table import Cell, Column, LiveTable, Row
-from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
+from backprop_tui.store.entry import Entry
+from backprop_tui.store.filter import Filter
+from backprop_tui.store.filter_hints import occurring
+from backprop_tui.store.index import Listing, RunIndex
+from backprop_tui.store.sorting import FIRST, ORDERS
+from backprop_tui.store.summary import RunSummary, load_summary, resume_step
 
-if TYPE_CHECKING:
-    from backprop_tui.store.layout import RunDir
-    from backprop_tui.store.summary import RunSummary
+__all__ = ["RunsScreen", "folder_size"]
 
-_COLUMNS = (
-    Column("state", "state", 12),
-    Column("id", "id", 4),
-    Column("name", "name", 16, flex=True),
-    Column("model", "model", 18, drop=3, middle=True),
-    Column("data", "data", 16, drop=4, middle=True),
-    Column("step", "step", 13, "right", drop=2),
-    Column("loss", "loss", 8, "right"),
-    Column("age", "age", 7, "right", drop=1),
-)
-_SORTS: tuple[str | None, ...] = (None, "state", "name", "model", "step", "loss")
-#: Least seconds between two looks at the disk while the screen is open.
-_LOOK_S = 2.0
+#: Least seconds between two looks at the disk while the screen is open, and the share of time that looking may take.
+_LOOK_S, _LOOK_SHARE = 2.0, 0.05
+#: The cursor rests this long before the facts of a run are read.
+_REST_S = 0.15
 
 
-class RunsTable(LiveTable):
-    """The table with this screen's keys."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(keys.TABLE)]
-
-
-class RunFacts(Painted):
-    """What is known of the run under the cursor, in sentences."""
-
-    DEFAULT_CSS = "RunFacts { height: 1fr; padding: 0 1; }"
-
-    def __init__(self) -> None:
-        super().__init__(id="run-facts")
-        self.summary: RunSummary | None = None
-        self._resume_step: int | None = None
-
-    def show(self, summary: RunSummary | None) -> None:
-        """Another run, or newer facts of the same."""
-        self.summary = summary
-        # From the disk: a worker that lost its host has saved without a word in the journal.
-        self._resume_step = None if summary is None else summary.resume_step
-        self.repaint()
-
-    def paint(self, width: int, height: int) -> Sequence[Line]:
-        """Why it is in this state, what it measured, where it lies."""
-        summary = self.summary
-        if summary is None:
-            return []
-        view, label = summary.view, 12
-        lines: list[Line] = []
-
-        def fact(name: str, words: str, role: str = "text") -> None:
-            lines.append(((f"{name:<{label}}", "muted"), (safe_text(words, limit=400), role)))
-
-        if view.fault:
-            fact("problem", f"{view.fault.get('cause', '')} ({view.fault.get('code', '')})", "bad")
-            if view.fault.get("next"):
-                fact("next", str(view.fault["next"]))
-        elif summary.state.value == "crashed":
-            fact("problem", "Its engine is gone without saying goodbye.", "bad")
-        elif view.reason:
-            fact("state", view.reason)
-        where = f"from step {self._resume_step:,}" if self._resume_step is not None else "from the start"
-        if summary.state.value in ("crashed", "failed", "stopped", "aborted"):
-            fact("resume", f"r continues {where}")
-        evaluated = f"{wording.loss(view.eval_loss)}, best {wording.loss(view.best_eval_loss)}"
-        fact("eval loss", evaluated if view.eval_loss is not None else "not measured yet")
-        if view.exact_match is not None:
-            fact("exact match", wording.percent(view.exact_match))
-        saved = ", ".join(f"{step:,}" for step in view.checkpoints[-6:])
-        fact("checkpoints", f"steps {saved}" if saved else "none yet")
-        fact("data", summary.data or wording.UNKNOWN)
-        fact("folder", str(summary.run.path))
-        return lines[:height]
-
-
-class RunsScreen(Room):
-    """The table, and facts about the run under the cursor where there is room."""
+class RunsScreen(RunsNotes):
+    """The list, and facts about the run under the cursor where there is room."""
 
     ROOM = "runs"
     CSS_PATH = "runs.tcss"
@@ -111,222 +48,257 @@ class RunsScreen(Room):
 
     def __init__(self) -> None:
         super().__init__()
-        self._summaries: dict[str, RunSummary] = {}
-        self._sort = 0
+        self.index = RunIndex()
+        self.view = RunsView()
+        self.wanted = Filter("")
+        self._listing: Listing | None = None
+        self._shown: list[Entry] = []
+        self._timer: Timer | None = None
+        self._resting: Timer | None = None
+        self._away = False
+        self._restored = False
 
     def compose_body(self) -> ComposeResult:
-        """Table above, facts below."""
-        table = RunsTable(_COLUMNS, empty=("Looking for runs.",), id="runs-table")
-        yield Panel("runs", table, FindBar("name, model, state or data", id="runs-find"), id="runs-panel")
+        """List above, facts below."""
+        yield Panel("runs", RunList(empty=("Looking for runs.",), id="runs-list"), FilterBar(), id="runs-panel")
         yield Panel("this run", RunFacts(), id="facts-panel")
 
     @property
-    def table(self) -> LiveTable:
-        """The table of runs."""
-        return self.query_one("#runs-table", LiveTable)
+    def runs(self) -> RunList:
+        """The list of runs."""
+        return self.query_one(RunList)
 
     def on_mount(self) -> None:
-        """Look at once, then at the profile's slow rate while the screen is open."""
-        self._timer = self.set_interval(max(_LOOK_S, 1 / self.backprop.terminal.profile.hz), self.look)
+        """Look at once, then slowly while the screen is open."""
         self.look()
 
     def wants(self, panel: Panel) -> bool:
-        """Facts stand below the table only where there is room for both."""
+        """Facts stand below the list only where there is room for both."""
         return panel.id != "facts-panel" or not (self.narrow or self.has_class("-low") or self.has_class("-short"))
+
+    def offers(self, action: Action) -> bool:
+        """Comparing is named once there is something to compare."""
+        return action.id != "runs.compare" or len(self.runs.ticked) > 1 or len(self._shown) > 1
 
     def on_screen_suspend(self) -> None:
         """Nobody looks: don't read the disk."""
-        self._timer.pause()
+        self._away = True
+        if self._timer is not None:
+            self._timer.stop()
 
     def on_screen_resume(self) -> None:
         """Runs may have changed meanwhile."""
-        if hasattr(self, "_timer"):
-            self._timer.resume()
+        if self._away:
+            self._away = False
             self.look()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
 
     def look(self) -> None:
         """Read the runs in a thread."""
+        if self._timer is not None:
+            self._timer.stop()
 
-        def work(cancelled: Cancelled) -> list[RunSummary]:
-            from backprop_tui.store.summary import list_summaries
+        def work(cancelled: Cancelled) -> tuple[Listing, float, RunsView | None]:
+            view = None if self._restored else load_view()
+            began = time.monotonic()
+            found = self.index.look(on_part=lambda part: self.call_later(self._show, part), cancelled=cancelled)
+            return found, time.monotonic() - began, view
 
-            return list_summaries()
+        in_thread(self, work, self._looked, self.complain, group="runs-look")
 
-        in_thread(self, work, self._show, self._complain, group="runs-look")
+    def _looked(self, found: tuple[Listing, float, RunsView | None]) -> None:
+        listing, took, view = found
+        if view is not None and not self._restored:
+            self.view, self._restored = view, True
+        self._show(listing)
+        if not self._away:
+            wait = max(_LOOK_S, 1 / self.backprop.terminal.profile.hz, took / _LOOK_SHARE)
+            self._timer = self.set_timer(wait, self.look)
 
-    def _show(self, summaries: list[RunSummary]) -> None:
-        self._summaries = {summary.run.id: summary for summary in summaries}
-        now, ascii_only = time.time(), glyphs_of(self).marks == "ascii"
-        self.table.update([_row(summary, now, ascii_only) for summary in summaries])
+    def _show(self, listing: Listing) -> None:
+        self._listing = listing
+        known = {entry.id for entry in listing.entries}
+        for run_id in [run_id for run_id in self.runs.ticked if run_id not in known and not listing.left]:
+            del self.runs.ticked[run_id]
+        self._arrange()
+
+    def _arrange(self) -> None:
+        entries = self._listing.entries if self._listing is not None else ()
+        self._shown = self.view.chosen(entries, self.wanted)
+        items: Sequence[Item] = grouped(self._shown, self.view.closed) if self.view.grouped else self._shown
+        self.runs.update(items, self.view.sort, self.view.reverse)
         self._say_empty()
         self._label()
         self._facts()
 
     def _say_empty(self) -> None:
-        if self.table.needle and self._summaries:
-            self.table.set_empty("No run contains that.  Esc in / shows all.")
+        if self._listing is None or self._listing.left:
+            self.runs.set_empty("Looking for runs.")
+        elif self.wanted.text and self._listing.entries:
+            self.runs.set_empty("No run fits the filter.  Esc in / shows all.")
+        elif self._listing.entries:
+            self.runs.set_empty("All runs are archived.  A shows them.")
         else:
-            self.table.set_empty("No run yet.  Pick data with 1, then press g in Tune.")
+            self.runs.set_empty("No run yet.  Pick data with 1, then press g in Tune.")
 
     def _label(self) -> None:
-        place, total = self.table.position
-        live = sum(summary.state.live for summary in self._summaries.values())
-        column = _SORTS[self._sort] or "newest"
-        facts = f"{live} live {glyphs_of(self).dot} sort: {column}"
-        if self.table.needle:
-            facts = f"/ {safe_text(self.table.needle, limit=20)} {glyphs_of(self).dot} {facts}"
-        self.query_one("#runs-panel", Panel).label(facts=facts, foot=f"{place} of {total}")
+        if self._listing is None:
+            return
+        dot = f" {glyphs_of(self).dot} "
+        ticked, left = len(self.runs.ticked), self._listing.left
+        facts = [f"{ticked} ticked"] if ticked else []
+        if left:
+            facts.append(f"reading {left:,} more")
+        if self.wanted.text:
+            facts.append(f"/ {safe_text(self.wanted.text, limit=30)}")
+        hidden = 0 if self.view.archived or self.wanted.archived else sum(e.archived for e in self._listing.entries)
+        if hidden:
+            facts.append(f"{hidden:,} archived")
+        facts.append(f"{sum(entry.state.live for entry in self._listing.entries)} live")
+        facts.append(f"sort: {'newest' if self.view.sort == FIRST else self.view.sort}")
+        foot = f"{self.runs.place:,} of {self.runs.line_count:,}"
+        self.query_one("#runs-panel", Panel).label(facts=dot.join(facts), foot=foot)
+
+    # -- the run under the cursor ---------------------------------------------------------------------------------------
+
+    def selected(self) -> Entry | None:
+        """The run under the cursor."""
+        return self.runs.current
+
+    def targets(self) -> list[Entry]:
+        """The ticked runs, else the one under the cursor."""
+        if not self.runs.ticked or self._listing is None:
+            return [self.runs.current] if self.runs.current is not None else []
+        known = {entry.id: entry for entry in self._listing.entries}
+        return [known[run_id] for run_id in self.runs.ticked if run_id in known]
 
     def _facts(self) -> None:
-        row = self.table.current
-        summary = self._summaries.get(row.key) if row else None
-        self.query_one(RunFacts).show(summary)
-        self.query_one("#facts-panel", Panel).label(title=safe_text(summary.title, limit=60) if summary else "this run")
+        entry = self.runs.current
+        self.query_one(RunFacts).show(entry)
+        title = safe_text(entry.title, limit=60) if entry is not None else "this run"
+        self.query_one("#facts-panel", Panel).label(title=title)
+        if self._resting is not None:
+            self._resting.stop()
+        if entry is not None and self.query_one("#facts-panel").display:
+            self._resting = self.set_timer(_REST_S, self._read_facts)
 
-    def _complain(self, error: BackpropError) -> None:
-        self.backprop.say(str(error), "bad")
+    def _read_facts(self) -> None:
+        entry = self.runs.current
+        if entry is None:
+            return
+        run = self.index.run(entry.id)
 
-    def _selected(self) -> RunSummary | None:
-        row = self.table.current
-        summary = self._summaries.get(row.key) if row else None
-        if summary is None:
-            self.backprop.say("There is no run to act on.  Pick data with 1, then press g in Tune.", "warn")
-        return summary
+        def work(cancelled: Cancelled) -> tuple[RunSummary, int | None]:
+            return load_summary(run), resume_step(run, entry.state)
 
-    @on(LiveTable.Highlighted, "#runs-table")
+        def show(found: tuple[RunSummary, int | None]) -> None:
+            now = self.runs.current
+            if now is not None and now.id == entry.id:
+                self.query_one(RunFacts).show(now, *found)
+
+        in_thread(self, work, show, self.complain, group="runs-facts")
+
+    @on(RunList.Moved)
     def _moved(self) -> None:
         self._label()
         self._facts()
 
-    @on(LiveTable.Chosen, "#runs-table")
-    def _open(self, message: LiveTable.Chosen) -> None:
-        summary = self._summaries.get(message.row.key)
-        if summary is not None:
-            self.backprop.open_run(summary.run)
+    @on(RunList.Opened)
+    def _open(self, message: RunList.Opened) -> None:
+        self.backprop.open_run(self.index.run(message.entry.id))
 
-    @on(FindBar.Changed)
-    def _filter(self, message: FindBar.Changed) -> None:
-        self.table.set_filter(message.text)
-        self._say_empty()
-        self._label()
-        self._facts()
+    # -- filter, order, groups ------------------------------------------------------------------------------------------
+
+    @on(FilterBar.Changed)
+    def _filter(self, message: FilterBar.Changed) -> None:
+        self.wanted = message.filter
+        if not message.filter.settings:
+            self._arrange()
+            return
+        keys_ = message.filter.settings
+        in_thread(
+            self,
+            lambda cancelled: self.index.fill(keys_),
+            lambda _: self._arrange(),
+            self.complain,
+            group="runs-fill",
+        )
 
     def action_filter(self) -> None:
         """Type what to look for."""
-        self.query_one(FindBar).open(self.table)
+        bar = self.query_one(FilterBar)
+        bar.values = occurring(self._listing.entries if self._listing is not None else ())
+        # The names of settings come with pydantic, which takes a moment: before it is typed that it is needed.
+        in_thread(self, _warm, lambda _: None, self.complain, group="runs-warm")
+        bar.open(self.runs)
 
     def action_sort(self) -> None:
         """The next column."""
-        self._sort = (self._sort + 1) % len(_SORTS)
-        self.table.sort_by(_SORTS[self._sort], reverse=False)
-        self._label()
+        names = list(ORDERS)
+        self._sort_by(names[(names.index(self.view.sort) + 1) % len(names)], False)
 
     def action_reverse(self) -> None:
-        """The other way round; newest first stays as it is."""
-        if _SORTS[self._sort] is None:
-            self.backprop.say("Newest first has one order.  s sorts by a column.")
-            return
-        self.table.sort_by(_SORTS[self._sort], reverse=not self.table.sort_reverse)
+        """The other end first."""
+        self._sort_by(self.view.sort, not self.view.reverse)
 
-    def action_resume(self) -> None:
-        """Go on with the run under the cursor."""
-        summary = self._selected()
-        if summary is None:
-            return
-        if summary.state.live:
-            self.backprop.say(f"{summary.title} is {summary.state.value}; nothing to resume.  Enter opens it.", "warn")
-            return
-        if summary.state.value == "completed":
-            self.backprop.say(f"{summary.title} is complete; there is nothing left to train.", "warn")
-            return
+    def action_sort_by(self) -> None:
+        """Choose what to sort by."""
+        from backprop_tui.app.widgets.modal import Choice, ConfirmModal
 
-        def work(cancelled: Cancelled) -> RunDir:
-            from backprop_tui.launch.start import resume_run
-
-            return resume_run(summary.run)
-
-        self.backprop.say(f"Resuming {summary.title}.")
-        in_thread(self, work, self.backprop.open_run, self._complain, group="runs-resume")
-
-    def action_delete(self) -> None:
-        """Ask, naming the folder and its size, then delete."""
-        summary = self._selected()
-        if summary is None:
-            return
-        if summary.state.live:
-            self.backprop.say(f"{summary.title} is {summary.state.value}.  Stop it first: Enter, then x.", "warn")
-            return
-        in_thread(
-            self,
-            lambda cancelled: folder_size(str(summary.run.path), cancelled),
-            lambda found: self._ask_delete(summary, found),
-            self._complain,
-            group="runs-size",
+        choices = [Choice(name, "newest first" if name == FIRST else name) for name in ORDERS]
+        body = Content("Unknown figures come last.  S turns the order around.")
+        self.app.push_screen(
+            ConfirmModal(Content("Sort runs by"), body, choices, self.view.sort, cancel="Leave it"),
+            lambda name: self._sort_by(name, False) if name else None,
         )
 
-    def _ask_delete(self, summary: RunSummary, found: int) -> None:
-        title = safe_text(summary.title, limit=80)
-        body = Content("\n").join(
-            [
-                Content.assemble(("This folder and everything in it goes, for good:", "")),
-                Content(safe_text(summary.run.path)),
-                Content(""),
-                Content(f"{wording.size(found)}, {len(summary.view.checkpoints)} checkpoints, log and curves."),
-            ]
-        )
+    @on(RunList.TitleClicked)
+    def _title(self, message: RunList.TitleClicked) -> None:
+        self._sort_by(message.key, not self.view.reverse if message.key == self.view.sort else False)
 
-        def answered(answer: str | None) -> None:
-            if answer == "delete":
-                in_thread(self, work, lambda _: self._deleted(title), self._complain, group="runs-delete")
+    def _sort_by(self, name: str, reverse: bool) -> None:
+        self.view.sort, self.view.reverse = name, reverse
+        self._chose()
 
-        def work(cancelled: Cancelled) -> None:
-            from backprop_tui.store.remove import delete_run
+    def action_group(self) -> None:
+        """Headings of experiments, or none."""
+        self.view.grouped = not self.view.grouped
+        if self.view.grouped and not any(entry.experiment for entry in self._shown):
+            self.backprop.say("No run is in an experiment yet.  e puts one there.")
+        self._chose()
 
-            delete_run(summary.run)
+    @on(RunList.Folded)
+    def _folded(self, message: RunList.Folded) -> None:
+        (self.view.closed.discard if message.open else self.view.closed.add)(message.name)
+        self._chose()
 
-        modal = ConfirmModal(
-            Content(f"Delete {title}"), body, [Choice("delete", "Delete this run", "d", danger=True)], cancel="Keep it"
-        )
-        self.app.push_screen(modal, answered)
+    def action_archived(self) -> None:
+        """Archived runs among the others, or not."""
+        self.view.archived = not self.view.archived
+        self.backprop.say("Archived runs are listed too." if self.view.archived else "Archived runs are left out.")
+        self._chose()
 
-    def _deleted(self, title: str) -> None:
-        self.backprop.say(f"Deleted {title}.", "good")
-        self.look()
+    def _chose(self) -> None:
+        self._restored = True
+        self._arrange()
+        words = self.view.to_dict()
+        in_thread(self, lambda _: save_view(words), lambda _: None, self.complain, group="runs-view")
 
+    # -- comparing ------------------------------------------------------------------------------------------------------
 
-def folder_size(path: str, cancelled: Cancelled = lambda: False) -> int:
-    """Bytes of the files below a folder; symbolic links are not followed."""
-    total = 0
-    waiting = [path]
-    while waiting and not cancelled():
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_size
-        except OSError:
-            continue
-    return total
+    def action_compare(self) -> None:
+        """Compare the ticked runs, at least two."""
+        runs = [entry.id for entry in self.targets()]
+        if len(runs) < 2:
+            self.backprop.say("Comparing takes two runs or more.  Space ticks them.", "warn")
+            return
+        from backprop_tui.app.screens.compare import CompareScreen
+
+        self.app.push_screen(CompareScreen([self.index.run(run_id) for run_id in runs]))
 
 
-def _row(summary: RunSummary, now: float, ascii_only: bool) -> Row:
-    view, state = summary.view, summary.state
-    glyph = state.ascii_glyph if ascii_only else state.glyph
-    step = f"{view.step:,}/{view.total_steps:,}" if view.total_steps else f"{view.step:,}" if view.step else "–"
-    data = "demo" if summary.data == "demo" else os.path.basename(summary.data.rstrip("/"))
-    model = summary.model if summary.model.count("/") <= 1 else os.path.basename(summary.model.rstrip("/"))
-    return Row(
-        summary.run.id,
-        (
-            Cell(f"{glyph} {state.value}", state_role(state), state.value),
-            Cell(summary.run.short_id, "muted"),
-            Cell(safe_text(summary.title, limit=200)),
-            Cell(safe_text(model, limit=200) or wording.UNKNOWN),
-            Cell(safe_text(data, limit=200) or wording.UNKNOWN),
-            Cell(step, "", view.step),
-            Cell(wording.loss(view.loss), "strong" if state.live else "", view.loss),
-            Cell(wording.age(now - summary.created if summary.created else None), "muted", -summary.created),
-        ),
-    )
+def _warm(cancelled: Cancelled) -> None:
+    from backprop_tui.protocol.fields import settings
+
+    settings()

@@ -1,0 +1,80 @@
+"""What is known of the run under the cursor, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from backprop_tui.app import wording
+from backprop_tui.app.widgets.lines import wrap
+from backprop_tui.app.widgets.painted import Line, Painted
+from backprop_tui.protocol.text import safe_block, safe_text
+from backprop_tui.store.entry import Entry
+from backprop_tui.store.summary import RunSummary
+
+_LABEL = 12
+_RESUMABLE = ("crashed", "failed", "stopped", "aborted")
+
+
+class RunFacts(Painted):
+    """Why it is in this state, what it measured, what was noted, where it lies."""
+
+    DEFAULT_CSS = "RunFacts { height: 1fr; padding: 0 1; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="run-facts")
+        self.entry: Entry | None = None
+        self.summary: RunSummary | None = None
+        self.resume_step: int | None = None
+
+    def show(self, entry: Entry | None, summary: RunSummary | None = None, resume_step: int | None = None) -> None:
+        """Another run, or newer facts of the same. The summary comes later, from the disk."""
+        if entry is None or self.entry is None or entry.id != self.entry.id or summary is not None:
+            # From the disk as well: a worker that lost its host has saved without a word in the journal.
+            self.summary, self.resume_step = summary, resume_step
+        self.entry = entry
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> Sequence[Line]:
+        """The sentences."""
+        entry = self.entry
+        if entry is None:
+            return []
+        lines: list[Line] = []
+
+        def fact(name: str, words: str, role: str = "text") -> None:
+            lines.append(((f"{name:<{_LABEL}}", "muted"), (safe_text(words, limit=400), role)))
+
+        self._problem(entry, fact)
+        notes = [line for part in safe_block(entry.note, limit=2000).split("\n") for line in wrap(part, width - _LABEL)]
+        for at, line in enumerate(notes[: max(1, height // 3)] if entry.note else ()):
+            fact("" if at else "note", line)
+        if entry.tags or entry.experiment:
+            inside = f"   in {entry.experiment}" if entry.experiment else ""
+            fact("tags", (" ".join(f"#{tag}" for tag in entry.tags) or "none") + inside)
+        evaluated = f"{wording.loss(entry.eval_loss)}, best {wording.loss(entry.best)}"
+        fact("eval loss", evaluated if entry.eval_loss is not None else "not measured yet")
+        if entry.exact_match is not None:
+            fact("exact match", wording.percent(entry.exact_match))
+        if self.summary is not None:
+            saved = ", ".join(f"{step:,}" for step in self.summary.view.checkpoints[-6:])
+            fact("checkpoints", f"steps {saved}" if saved else "none yet")
+        fact("data", entry.data or wording.UNKNOWN)
+        if self.summary is not None:
+            fact("folder", str(self.summary.run.path))
+        return lines[:height]
+
+    def _problem(self, entry: Entry, say: Callable[..., None]) -> None:
+        view = self.summary.view if self.summary is not None else None
+        if view is not None and view.fault:
+            say("problem", f"{view.fault.get('cause', '')} ({view.fault.get('code', '')})", "bad")
+            if view.fault.get("next"):
+                say("next", str(view.fault["next"]))
+        elif entry.fault:
+            say("problem", entry.fault, "bad")
+        elif entry.state.value == "crashed":
+            say("problem", "Its engine is gone without saying goodbye.", "bad")
+        elif view is not None and view.reason:
+            say("state", view.reason)
+        if self.summary is not None and entry.state.value in _RESUMABLE:
+            where = f"from step {self.resume_step:,}" if self.resume_step is not None else "from the start"
+            say("resume", f"r continues {where}")
