@@ -2,7 +2,7 @@
 
 A reading leaves out what it said before, and a sensor may fall silent for a while. The state kept here is one JSON-ready
 dict: `{"wall", "gpus", "gpu_reason", "host"}`, each GPU and the host with every key said so far, plus `seen`: for each
-value that was known and is unknown now, the last value and its time. Pure, and safe on payloads of any shape.
+value that was known and is unknown now, the last value and its time. Pure; what does not fit in a payload is passed over.
 """
 
 from __future__ import annotations
@@ -43,7 +43,13 @@ _MOST_GPUS = 64
 
 
 def merged(before: Mapping[str, Any], reading: Mapping[str, Any], wall: float) -> dict[str, Any]:
-    """The state after a reading taken at `wall` (Unix seconds). `before` is left as it was; {} begins."""
+    """The state after a reading taken at `wall` (Unix seconds). `before` is left as it was; {} begins.
+
+    Raises:
+        TypeError: it is no reading.
+    """
+    if not isinstance(reading.get("gpus"), list):
+        raise TypeError("a reading has a list of GPUs")
     reason = reading.get("gpu_reason")
     told = _by_index(reading.get("gpus"))
     known = _by_index(before.get("gpus"))

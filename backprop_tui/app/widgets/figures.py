@@ -1,4 +1,4 @@
-"""The key figures of now: loss, evaluation, gradient, learning rate, tokens, saves. One line each, or all on one."""
+"""The key figures of now: one line each, the most important ones where there is no room for all, or the few on one line."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ from backprop_tui.app import wording
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.glyphs import Glyphs
 from backprop_tui.app.run_model import RunModel
+from backprop_tui.app.widgets.figures_speed import Row, speed_rows
 from backprop_tui.app.widgets.gauge import spark
-from backprop_tui.app.widgets.painted import Line, Painted, Piece
+from backprop_tui.app.widgets.painted import Line, Painted, Piece, fit
 from backprop_tui.app.widgets.panel import Panel
+from backprop_tui.protocol.figures import Prices
 
 _LABEL = 13
+#: Columns from which figures stand in two columns.
+_TWO = 100
 #: Steps whose mean is compared with that of as many before.
 _TREND = 10
 
 
 class Figures(Painted, can_focus=True):
-    """Figures of a model; `one_line` puts the most important ones side by side."""
+    """Figures of a model; `one_line` puts the most important ones side by side.
+
+    Attributes:
+        prices: what a kilowatt-hour and a GPU's hour cost.
+    """
 
     DEFAULT_CSS = "Figures { height: 1fr; }"
 
@@ -27,6 +35,7 @@ class Figures(Painted, can_focus=True):
         super().__init__(id=id)
         self.one_line = one_line
         self.can_focus = not one_line
+        self.prices = Prices()
         self._model: RunModel | None = None
 
     def show(self, model: RunModel) -> None:
@@ -40,8 +49,25 @@ class Figures(Painted, can_focus=True):
         """The figures."""
         if self._model is None:
             return []
-        glyphs = glyphs_of(self)
-        return [_short(self._model, width)] if self.one_line else _long(self._model, width, glyphs)[:height]
+        if self.one_line:
+            return [_short(self._model, width)]
+        return figure_lines(self._model, width, height, glyphs_of(self), self.prices)
+
+
+def figure_lines(model: RunModel, width: int, height: int, glyphs: Glyphs, prices: Prices) -> list[Line]:
+    """Every figure where they fit, in two columns if need be; else the most important ones, in their usual order."""
+    rows = _rows(model, width, glyphs, prices)
+    if len(rows) > height and width >= _TWO:
+        half = width // 2
+        rows = _rows(model, half, glyphs, prices)
+        left = -(-len(rows) // 2)
+        pairs = zip(rows[:left], [*rows[left:], None], strict=False)
+        lines = [(*fit(one.line(_LABEL), half), *(two.line(_LABEL) if two else ())) for one, two in pairs]
+        return lines[:height]
+    if len(rows) > height:
+        kept = sorted(range(len(rows)), key=lambda place: rows[place].rank)[:height]
+        rows = [rows[place] for place in sorted(kept)]
+    return [row.line(_LABEL) for row in rows]
 
 
 def _loss_role(value: float | None) -> str:
@@ -62,51 +88,33 @@ def _short(model: RunModel, width: int) -> Line:
     return tuple(pieces)
 
 
-def _long(model: RunModel, width: int, glyphs: Glyphs) -> list[Line]:
+def _rows(model: RunModel, width: int, glyphs: Glyphs, prices: Prices) -> list[Row]:
     view = model.view
     room = max(0, width - _LABEL - 11)
-    lines: list[Line] = [
-        _row("train loss", wording.loss(view.loss), _loss_role(view.loss), _change(model, glyphs)),
-        _row("eval loss", wording.loss(view.eval_loss), _loss_role(view.eval_loss), _best(model)),
+
+    def history(name: str) -> Piece:
+        return spark(model.recent.get(name, ()), room, glyphs), "series-1"
+
+    rows = [
+        Row(0, "train loss", wording.loss(view.loss), _loss_role(view.loss), _change(model, glyphs)),
+        Row(1, "eval loss", wording.loss(view.eval_loss), _loss_role(view.eval_loss), _best(model)),
     ]
     if view.exact_match is not None:
-        lines.append(_row("exact match", f"{view.exact_match:.2f}", "strong", ("held out", "muted")))
-    for name, title, value in (("grad_norm", "grad norm", view.grad_norm), ("lr", "lr", view.lr)):
-        lines.append(
-            _row(
-                title, wording.significant(value), "text", (spark(model.recent.get(name, ()), room, glyphs), "series-1")
-            )
-        )
-    total = view.plan.get("train_tokens")
-    lines.append(
-        _row(
-            "tokens",
-            wording.short_count(view.tokens),
-            "text",
-            (f"of {wording.short_count(_all_tokens(total, model))}", "muted"),
-        )
-    )
+        rows.append(Row(6, "exact match", f"{view.exact_match:.2f}", "strong", ("held out", "muted")))
+    rows.append(Row(3, "grad norm", wording.significant(view.grad_norm), "text", history("grad_norm")))
+    rows.append(Row(5, "lr", wording.significant(view.lr), "text", history("lr")))
+    rows += speed_rows(model, glyphs, prices)
     saved = "none yet" if view.checkpoint_step is None else f"step {view.checkpoint_step:,}"
-    lines.append(
-        _row(
-            "last save",
-            saved,
-            "text",
-            (f"at {wording.clock(view.checkpoint_wall)}" if view.checkpoint_wall else "", "muted"),
-        )
-    )
+    at = f"at {wording.clock(view.checkpoint_wall)}" if view.checkpoint_wall else ""
+    rows.append(Row(7, "last save", saved, "text", (at, "muted")))
     if model.state.live:
-        for title, key in (("next eval", "eval_every"), ("next save", "save_every")):
+        for rank, title, key in ((8, "next eval", "eval_every"), (9, "next save", "save_every")):
             upcoming = _upcoming(view.step, view.plan.get(key), view.total_steps)
             if upcoming is not None:
-                lines.append(_row(title, f"step {upcoming:,}", "text", (_until(model, upcoming), "muted")))
+                rows.append(Row(rank, title, f"step {upcoming:,}", "text", (_until(model, upcoming), "muted")))
     if view.attempt > 1:
-        lines.append(_row("attempt", str(view.attempt), "text", ("resumed", "muted")))
-    return lines
-
-
-def _row(title: str, value: str, role: str, note: Piece) -> Line:
-    return ((f" {title:<{_LABEL - 1}}", "muted"), (f"{value:<10} ", role), note)
+        rows.append(Row(16, "attempt", str(view.attempt), "text", ("resumed", "muted")))
+    return rows
 
 
 def _change(model: RunModel, glyphs: Glyphs) -> Piece:
@@ -130,13 +138,6 @@ def _best(model: RunModel) -> Piece:
     if model.best:
         return ("best", "good")
     return (f"best {wording.loss(view.best_eval_loss)}", "muted")
-
-
-def _all_tokens(total: object, model: RunModel) -> float | None:
-    epochs = model.view.plan.get("epochs")
-    if isinstance(total, (int, float)) and isinstance(epochs, (int, float)):
-        return total * epochs
-    return None
 
 
 def _upcoming(step: int, every: object, total: int | None) -> int | None:

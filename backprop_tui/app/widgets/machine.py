@@ -1,167 +1,184 @@
-"""The machine under the run: GPUs where there are any, else the reason in words, and CPU, memory and disk."""
+"""The machine under the run: every GPU in the room there is, else the reason in words, and the host. Zoomed: in detail."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from backprop_tui.app import wording
+from textual.binding import BindingType
+
+from backprop_tui.app.actions import bindings
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.glyphs import Glyphs
+from backprop_tui.app.keymap import machine as keymap
+from backprop_tui.app.keymap import moves
 from backprop_tui.app.run_model import RunModel
-from backprop_tui.app.widgets.gauge import bar, spark
-from backprop_tui.app.widgets.painted import Line, Painted, Piece, ellipsis
+from backprop_tui.app.widgets.machine_detail import gpu_detail, host_detail, host_lines, host_row
+from backprop_tui.app.widgets.machine_grid import ROW, ROW_WIDE, SMALL, Look, arranged, grid, strip
+from backprop_tui.app.widgets.machine_words import missing_words, trouble
+from backprop_tui.app.widgets.painted import Line, Painted, fit
 from backprop_tui.app.widgets.panel import Panel
-from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.text import safe_text
 
-#: Degrees Celsius from which a temperature is worth a colour; HOT when the card itself would slow down.
-_WARM = 80.0
+#: Columns from which the host stands beside a card's detail.
+_TWO = 110
 
 
 class Machine(Painted, can_focus=True):
-    """Gauges of the newest telemetry."""
+    """Gauges of the newest telemetry; `Enter` goes into detail and back."""
 
     DEFAULT_CSS = "Machine { height: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(keymap.ACTIONS),
+        *bindings(action for action in moves.LINES if action is not moves.TOP),
+    ]
 
     def __init__(self) -> None:
         super().__init__()
         self._model: RunModel | None = None
+        self._detail = False
+        self._card = 0
+        self._top = 0
 
     def show(self, model: RunModel) -> None:
         """Bring it up to date."""
-        self._model = model
-        gpus = model.view.telemetry.get("gpus") or []
+        if model is not self._model:
+            self._model, self._card, self._top = model, 0, 0
+        telemetry = model.view.telemetry
+        gpus = telemetry.get("gpus") or []
         panel = self.parent
         if isinstance(panel, Panel):
-            panel.label(title="gpu" if gpus else "machine", facts="nvml" if gpus else "")
+            now = model.view.updated if model.state.live else telemetry.get("wall")
+            worst = trouble(telemetry, now)
+            panel.label(
+                title=("gpu" if len(gpus) == 1 else f"gpus {len(gpus)}") if gpus else "machine",
+                facts=(worst,) if worst else ("nvml" if gpus else ""),
+                foot=missing_words(gpus),
+            )
         self.repaint()
 
     def paint(self, width: int, height: int) -> Sequence[Line]:
         """As much detail as fits."""
         if self._model is None or not self._model.view.telemetry:
             return [((" No reading yet.", "muted"),)] if height else []
-        return machine_lines(self._model, width, height, glyphs_of(self))
+        glyphs = glyphs_of(self)
+        if not self.detailed:
+            return machine_lines(self._model, width, height, glyphs)
+        head, body = detail_lines(self._model, width, height, glyphs, self._card)
+        room = max(1, height - len(head))
+        self._top = max(0, min(self._top, len(body) - room))
+        lines = [*head, *body[self._top : self._top + room]][:height]
+        if self._top + room < len(body):
+            lines[-1] = ((f" PgDn: {len(body) - self._top - room + 1} more lines", "muted"),)
+        return lines
+
+    @property
+    def detailed(self) -> bool:
+        """Whether one card is shown in detail: asked for, or the panel fills the screen anyway."""
+        return self._detail or self.screen.has_class("-zoom")
+
+    def action_detail(self) -> None:
+        """Into detail with the whole screen for it where panels share one, and back."""
+        self._top = 0
+        zoom = getattr(self.screen, "action_zoom_panel", None)
+        if zoom is None or getattr(self.screen, "narrow", False):
+            self._detail = not self._detail
+        else:
+            self._detail = False
+            zoom()
+        self.repaint()
+
+    def action_move(self, by: int) -> None:
+        """Another card; without several, scroll."""
+        cards = self._cards()
+        if self.detailed and cards > 1:
+            self._card = (self._card + by) % cards
+        else:
+            self._top += by
+        self.repaint()
+
+    def action_page(self, direction: int) -> None:
+        """Scroll what does not fit."""
+        self._top += direction * max(1, self.content_size.height // 2)
+        self.repaint()
+
+    def action_edge(self, direction: int) -> None:
+        """To the first card or the last."""
+        self._card = 0 if direction < 0 else max(0, self._cards() - 1)
+        self._top = 0
+        self.repaint()
+
+    def _cards(self) -> int:
+        return len(self._model.view.telemetry.get("gpus") or ()) if self._model is not None else 0
 
 
 def machine_lines(model: RunModel, width: int, height: int, glyphs: Glyphs) -> list[Line]:
-    """Lines for the newest reading: full, one line per GPU, or a summary, whichever fits."""
-    telemetry = model.view.telemetry
-    gpus: list[dict[str, Any]] = [gpu for gpu in telemetry.get("gpus") or [] if isinstance(gpu, dict)]
-    host = telemetry.get("host") if isinstance(telemetry.get("host"), dict) else {}
+    """Lines for the newest reading: every GPU as fully as the room allows, then the host."""
+    if height <= 0:
+        return []
+    telemetry, look = model.view.telemetry, look_of(model, glyphs)
+    gpus: list[dict[str, Any]] = telemetry.get("gpus") or []
+    host: dict[str, Any] = telemetry.get("host") or {}
     if gpus:
-        if width < 60 and len(gpus) * 4 + 1 <= height:
-            full = [line for gpu in gpus for line in (*_gpu_full(gpu, model, width, glyphs), ())]
-            return [*full, *_host_full(host or {}, model, width, glyphs)][:height]
-        rows = [_gpu_row(gpu, width, glyphs) for gpu in gpus]
-        if len(rows) > height:
-            return [*rows[: height - 1], ((f" and {len(rows) - height + 1} more GPUs", "muted"),)]
-        return [*rows, _host_row(host or {}, width, glyphs)][:height]
+        lines, left = grid(gpus, width, height, look)
+        return [*lines, *_host(host, width, left, look)]
     reason = safe_text(telemetry.get("gpu_reason") or "no GPU", limit=200)
     words: Line = ((" ", "text"), (reason, "warn"), ("  training on the CPU", "muted"))
     if height < 4:
-        return [words, _host_row(host or {}, width, glyphs)][-height:] if height else []
-    return [words, (), *_host_full(host or {}, model, width, glyphs)][:height]
+        return [words, host_row(host, width, look)][-height:]
+    return [words, (), *host_lines(host, width, look)][:height]
 
 
-def _gpu_full(gpu: dict[str, Any], model: RunModel, width: int, glyphs: Glyphs) -> list[Line]:
-    index = gpu.get("index")
-    name = safe_text(gpu.get("name") or "", limit=60).removeprefix("NVIDIA ")
-    room = max(6, width - 22)
-    used, total = number(gpu.get("memory_used")), number(gpu.get("memory_total"))
-    load = number(gpu.get("utilisation"))
-    head: Line = (
-        (f" GPU{index}  ", "strong"),
-        *_heat(gpu, glyphs),
-        (f"  {_watts(gpu)}", "text"),
-        (f"  {ellipsis(name, max(0, width - 34), glyphs.ellipsis)}" if width > 40 else "", "muted"),
-    )
-    history = model.usage.get(index, ()) if isinstance(index, int) else ()
-    return [
-        head,
-        (
-            ("  util ", "muted"),
-            *bar(None if load is None else load / 100, room, glyphs),
-            (f" {_percent(load)}", "text"),
-        ),
-        (("  mem  ", "muted"), *bar(_share(used, total), room, glyphs, "series-2"), (f" {_of(used, total)}", "text")),
-        (("  ", "text"), (spark(history, room + 5, glyphs, low=0, high=100), "series-1")),
-    ]
+def detail_lines(model: RunModel, width: int, height: int, glyphs: Glyphs, card: int) -> tuple[list[Line], list[Line]]:
+    """The list of cards with the chosen one marked, which stays, and the detail under it, which may scroll."""
+    telemetry, look = model.view.telemetry, look_of(model, glyphs)
+    gpus: list[dict[str, Any]] = telemetry.get("gpus") or []
+    host: dict[str, Any] = telemetry.get("host") or {}
+    if not gpus:
+        reason = safe_text(telemetry.get("gpu_reason") or "no GPU", limit=200)
+        return [((" ", "text"), (reason, "warn"), ("  training on the CPU", "muted")), ()], host_detail(
+            host, width, look
+        )
+    card = min(card, len(gpus) - 1)
+    head: list[Line] = []
+    if len(gpus) > 1:
+        head = [*_list(gpus, width, max(1, height // 3), look, card), ()]
+    if width >= _TWO:
+        half = width // 2
+        left, right = gpu_detail(gpus[card], half, look, many=len(gpus) > 1), host_detail(host, width - half, look)
+        rows = max(len(left), len(right))
+        left += [()] * (rows - len(left))
+        right += [()] * (rows - len(right))
+        return head, [(*fit(one, half), *two) for one, two in zip(left, right, strict=True)]
+    return head, [*gpu_detail(gpus[card], width, look, many=len(gpus) > 1), (), *host_detail(host, width, look)]
 
 
-def _gpu_row(gpu: dict[str, Any], width: int, glyphs: Glyphs) -> Line:
-    used, total = number(gpu.get("memory_used")), number(gpu.get("memory_total"))
-    load = number(gpu.get("utilisation"))
-    room = min(24, max(4, width - 46))
-    return (
-        (f" {gpu.get('index')} ", "strong"),
-        *bar(None if load is None else load / 100, room, glyphs),
-        (f" {_percent(load)}  {_of(used, total)}  ", "text"),
-        *_heat(gpu, glyphs),
-        (f"  {_watts(gpu)}", "muted"),
-    )
+def look_of(model: RunModel, glyphs: Glyphs) -> Look:
+    """What drawing needs of a model; ages count from the newest event, so that a past run shows what it showed."""
+    return Look(model.sensors, model.view.updated, glyphs)
 
 
-def _heat(gpu: dict[str, Any], glyphs: Glyphs) -> list[Piece]:
-    degrees, limit = number(gpu.get("temperature")), number(gpu.get("slowdown"))
-    if degrees is None:
-        return [(f"{wording.UNKNOWN}{glyphs.degree}", "muted")]
-    text = f"{degrees:.0f}{glyphs.degree}"
-    if limit is not None and degrees >= limit:
-        return [(f"{text} HOT", "bad")]
-    return [(f"{text} warm", "warn")] if degrees >= _WARM else [(text, "muted" if degrees < 70 else "text")]
+def _list(gpus: list[dict[str, Any]], width: int, most: int, look: Look, card: int) -> list[Line]:
+    """The cards, the chosen one marked; one line where there is no room for more."""
+    for cell in (ROW_WIDE, ROW, SMALL):
+        columns = max(1, width // (cell.width + 3))
+        if -(-len(gpus) // columns) <= most and width >= cell.width + 2:
+            each = width // columns
+            lines: list[Line] = []
+            for start in range(0, len(gpus), columns):
+                line: list[Any] = []
+                for place, gpu in enumerate(gpus[start : start + columns], start):
+                    mark = (look.glyphs.cursor if place == card else " ", "focus")
+                    (drawn,) = arranged([gpu], cell, 1, each - 2, look)
+                    line += [mark, *fit(drawn, each - 1)]
+                lines.append(tuple(line))
+            return lines
+    return [(*fit(strip(gpus, width - 8, look), width - 8), (f" GPU{gpus[card]['index']}", "focus"))]
 
 
-def _watts(gpu: dict[str, Any]) -> str:
-    power, limit = number(gpu.get("power")), number(gpu.get("power_limit"))
-    if power is None:
-        return f"{wording.UNKNOWN} W"
-    return f"{power:.0f} W" if limit is None else f"{power:.0f}/{limit:.0f} W"
-
-
-def _host_full(host: dict[str, Any], model: RunModel, width: int, glyphs: Glyphs) -> list[Line]:
-    cpu = number(host.get("cpu"))
-    used, total = number(host.get("memory_used")), number(host.get("memory_total"))
-    free, disk = number(host.get("disk_free")), number(host.get("disk_total"))
-    worker = number(host.get("worker_rss"))
-    room = max(6, min(40, width - 23))
-    taken = None if free is None or disk is None else disk - free
-    return [
-        ((" cpu   ", "muted"), *bar(None if cpu is None else cpu / 100, room, glyphs), (f" {_percent(cpu)}", "text")),
-        ((" mem   ", "muted"), *bar(_share(used, total), room, glyphs, "series-2"), (f" {_of(used, total)}", "text")),
-        (
-            (" disk  ", "muted"),
-            *bar(_share(taken, disk), room, glyphs, "series-3"),
-            (f" {wording.size(free)} free", "text"),
-        ),
-        ((" train ", "muted"), (f"{wording.size(worker)} resident", "text")),
-        ((" cpu   ", "muted"), (spark(model.cpu, room, glyphs, low=0, high=100), "series-1"), (" lately", "muted")),
-    ]
-
-
-def _host_row(host: dict[str, Any], width: int, glyphs: Glyphs) -> Line:
-    cpu = number(host.get("cpu"))
-    used, total = number(host.get("memory_used")), number(host.get("memory_total"))
-    room = 10 if width >= 76 else 5
-    return (
-        (" cpu ", "muted"), *bar(None if cpu is None else cpu / 100, room, glyphs), (f" {_percent(cpu)}", "text"),
-        ("  mem ", "muted"), *bar(_share(used, total), room, glyphs, "series-2"), (f" {_of(used, total)}", "text"),
-        ("  disk ", "muted"), (f"{wording.size(number(host.get('disk_free')))} free", "text"),
-    )  # fmt: skip
-
-
-def _percent(value: float | None) -> str:
-    return f"{wording.UNKNOWN:>3} %" if value is None else f"{value:3.0f} %"
-
-
-def _share(part: float | None, whole: float | None) -> float | None:
-    return part / whole if part is not None and whole else None
-
-
-def _of(used: float | None, total: float | None) -> str:
-    """`61/80 GB`, in the unit of the whole."""
-    if used is None or total is None:
-        return wording.size(used)
-    unit, suffix = (1e9, "GB") if total >= 1e9 else (1e6, "MB")
-    digits = 0 if total / unit >= 20 else 1
-    return f"{used / unit:.{digits}f}/{total / unit:.{digits}f} {suffix}"
+def _host(host: dict[str, Any], width: int, height: int, look: Look) -> list[Line]:
+    if height <= 0:
+        return []
+    if height < 3:
+        return [host_row(host, width, look)]
+    return host_lines(host, width, look)[:height]

@@ -8,8 +8,10 @@ from backprop_tui.app import wording
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.glyphs import Glyphs
 from backprop_tui.app.run_model import RunModel
+from backprop_tui.app.widgets.figures_speed import moment
 from backprop_tui.app.widgets.gauge import progress
 from backprop_tui.app.widgets.painted import Line, Painted, Piece, width_of
+from backprop_tui.protocol.figures import time_left, tokens_per_s
 from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.text import safe_text
 
@@ -17,8 +19,6 @@ _PHASES = {
     "load": "loading the model", "tokenise": "tokenising", "train": "training", "eval": "evaluating",
     "sample": "asking the model", "save": "saving",
 }  # fmt: skip
-#: Until this share of the run its end is a guess, marked ±.
-_SETTLED = 0.05
 
 
 class ProgressLine(Painted):
@@ -65,14 +65,14 @@ def progress_words(model: RunModel, width: int, glyphs: Glyphs) -> tuple[list[Pi
         epochs = view.plan.get("epochs")
         of = f"/{epochs:.3g}" if isinstance(epochs, (int, float)) else ""
         right.append((f"{gap}{'epoch ' if wide else 'e'}{view.epoch:.2f}{of}", "muted"))
-    if model.state is RunState.RUNNING and view.tokens_per_s is not None:
-        right.append((f"{gap}{_tight(view.tokens_per_s)} tok/s", "text"))
-    left_s = view.seconds_left
-    if model.state in (RunState.RUNNING, RunState.PAUSED) and left_s is not None and view.updated is not None:
-        about = "±" if share is not None and share < _SETTLED and glyphs.marks != "ascii" else ""
-        right.append((f"{gap}ETA {about}{wording.duration(left_s)}", "strong"))
+    rate = tokens_per_s(view).value
+    if model.state is RunState.RUNNING and rate is not None:
+        right.append((f"{gap}{_tight(rate)} tok/s", "text"))
+    left_s = time_left(view)
+    if model.state in (RunState.RUNNING, RunState.PAUSED) and left_s.value is not None and view.updated is not None:
+        right.append((f"{gap}ETA {'±' if left_s.about else ''}{wording.duration(left_s.value)}", "strong"))
         if wide and model.state is RunState.RUNNING:
-            right.append((f"{gap}done ~{wording.clock(view.updated + left_s)}", "muted"))
+            right.append((f"{gap}done {moment(view.updated + left_s.value, view.updated)}", "muted"))
     if not model.state.live and view.started and view.ended:
         right.append((f"{gap}took {wording.duration(view.ended - view.started)}", "text"))
         if wide:

@@ -1,0 +1,137 @@
+"""Figures of speed and expense: rates, utilisation, step times, what is left, energy, cost. Unknown ones say why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backprop_tui.app import wording
+from backprop_tui.app.glyphs import Glyphs
+from backprop_tui.app.run_model import RunModel
+from backprop_tui.app.widgets.painted import Line, Piece
+from backprop_tui.protocol import figures
+from backprop_tui.protocol.figures import Figure, Prices
+from backprop_tui.protocol.states import RunState
+from backprop_tui.protocol.text import safe_text
+
+#: Change of speed that is worth a word.
+_NOTABLE = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure: a lower `rank` is shown where there is not room for all."""
+
+    rank: int
+    title: str
+    value: str
+    role: str
+    note: Piece
+
+    def line(self, label: int) -> Line:
+        """Title, value, note, in columns."""
+        return ((f" {self.title:<{label - 1}}", "muted"), (f"{self.value:<10} ", self.role), self.note)
+
+
+def speed_rows(model: RunModel, glyphs: Glyphs, prices: Prices) -> list[Row]:
+    """The rows, in the order they are read."""
+    view, state = model.view, model.state
+    rate, learnt = figures.tokens_per_s(view), figures.trained_per_s(view)
+    rows = [
+        _row(2, "tokens/s", rate, wording.short_count, _trend(model, glyphs)),
+        _row(10, "learnt/s", learnt, wording.short_count, ("in the loss", "muted")),
+        _row(11, "MFU", figures.mfu(view), lambda share: f"{share:.1%}", ("of the GPU's peak", "muted")),
+    ]
+    middle, slow = figures.step_seconds(view, 0.5), figures.step_seconds(view, 0.95)
+    tail = f"p95 {seconds(slow.value)}" if slow.value is not None else ""
+    rows.append(_row(4, "step", middle, seconds, (tail, "muted")))
+    if state.live:
+        left = figures.time_left(view)
+        end = ""
+        if left.value is not None and view.updated is not None:
+            going = state is RunState.RUNNING
+            end = f"done {moment(view.updated + left.value, view.updated)}" if going else "without the pause"
+        rows.append(_row(12, "left", left, wording.duration, (end, "muted")))
+    total = _all_tokens(model)
+    share = f"of {wording.short_count(total)}" if total is not None else ""
+    rows.append(Row(13, "tokens", wording.short_count(view.tokens), "text", (share, "muted")))
+    seen = figures.samples_seen(view)
+    epochs = view.plan.get("epochs")
+    of = f" of {epochs:.3g}" if isinstance(epochs, (int, float)) else ""
+    note = "" if view.epoch is None else f"epoch {view.epoch:.2f}{of}"
+    rows.append(_row(14, "rows seen", seen, lambda value: f"{value:,.0f}", (note, "muted")))
+    if view.telemetry:
+        energy = figures.energy_wh(view)
+        covered = figures.energy_share(view)
+        words = (
+            "" if not energy.about else f"{covered:.0%} of the time known" if view.run_gpus else "all GPUs of the host"
+        )
+        rows.append(_row(15, "energy", energy, watt_hours, (words, "muted")))
+    if prices.per_kwh is not None or prices.per_gpu_hour is not None:
+        rows.append(
+            _row(15, "cost", figures.cost(view, prices), lambda value: money(value, prices), ("so far", "muted"))
+        )
+    if view.paused_s >= 1:
+        rows.append(Row(17, "paused", wording.duration(view.paused_s), "text", ("in all", "muted")))
+    return rows
+
+
+def seconds(value: float | None) -> str:
+    """A short time with three digits: `4.2 ms`, `1.24 s`; from a minute on as a duration."""
+    if value is None:
+        return wording.UNKNOWN
+    if value < 0.9995:
+        return f"{value * 1000:.3g} ms"
+    return f"{value:.3g} s" if value < 59.5 else wording.duration(value)
+
+
+def watt_hours(value: float) -> str:
+    """`0.42 Wh`, `12 Wh`, `1.3 kWh`."""
+    if value >= 1000:
+        return f"{value / 1000:.3g} kWh" if value < 1e6 else f"{value / 1e6:.3g} MWh"
+    return f"{value:.3g} Wh" if value >= 0.01 else "0.00 Wh"
+
+
+def money(value: float, prices: Prices) -> str:
+    """A cost, with two digits after the point as long as they tell something."""
+    amount = f"{value:.2f}" if value < 1000 else f"{value:,.0f}"
+    return f"{amount} {prices.currency}".rstrip()
+
+
+def moment(wall: float, now: float) -> str:
+    """A time of day; with the weekday, then the date, when it is not within a day."""
+    import time
+
+    clock = wording.clock(wall)
+    if wall - now < 20 * 3600 or clock == wording.UNKNOWN:
+        return f"~{clock}"
+    day = time.strftime("%a" if wall - now < 6 * 86400 else "%d %b", time.localtime(wall))
+    return f"~{day} {clock}"
+
+
+def _row(rank: int, title: str, figure: Figure, words: object, note: Piece) -> Row:
+    assert callable(words)
+    if figure.value is None:
+        return Row(rank, title, wording.UNKNOWN, "muted", (safe_text(figure.why, limit=80), "muted"))
+    about = "±" if figure.about else ""
+    return Row(rank, title, f"{about}{words(figure.value)}", "text", note)
+
+
+def _trend(model: RunModel, glyphs: Glyphs) -> Piece:
+    """How the newest steps compare with the run's median."""
+    trend = figures.trend(model.view)
+    if trend.value is None:
+        return ("", "muted")
+    change = trend.value - 1
+    if abs(change) < _NOTABLE:
+        return ("steady", "muted")
+    return (
+        f"{glyphs.up if change > 0 else glyphs.down} {abs(change):.0%} to the run's",
+        "good" if change > 0 else "warn",
+    )
+
+
+def _all_tokens(model: RunModel) -> float | None:
+    tokens, epochs = model.view.plan.get("train_tokens"), model.view.plan.get("epochs")
+    if isinstance(tokens, (int, float)) and isinstance(epochs, (int, float)):
+        return tokens * epochs
+    return None
