@@ -89,6 +89,7 @@ class BackpropApp(TypeAhead):
         self.run_dir = run
         self._run_title = ""
         self._run_state: RunState | None = None
+        self._run_alerts = (0, 0)
         self._draft: Draft | None = None
         self._host = safe_text(platform.node() or "localhost", limit=30)
         # The first mode is the app's default one, so that no empty screen is drawn before it.
@@ -153,13 +154,24 @@ class BackpropApp(TypeAhead):
         if room is not None:
             room.show_context()
 
+    def show_alerts(self, total: int, errors: int) -> None:
+        """How much the open run has complained of, for the header."""
+        if (total, errors) == self._run_alerts:
+            return
+        self._run_alerts = (total, errors)
+        room = self.room
+        if room is not None:
+            room.show_context()
+
     def run_words(self) -> Line:
         """Name and state of the open run for the header."""
         if self._run_state is None:
             return (("no run open   ", "muted"),)
         state = self._run_state
         sign = state.ascii_glyph if self.terminal.ascii else state.glyph
-        return ((f"{self._run_title}   ", "text"), (f"{sign} {state.value}   ", state_role(state)))
+        total, errors = self._run_alerts
+        alerts: Line = ((f"! {total:,}   ", "bad" if errors else "warn"),) if total else ()
+        return ((f"{self._run_title}   ", "text"), *alerts, (f"{sign} {state.value}   ", state_role(state)))
 
     def place_words(self) -> Line:
         """Machine and profile for the header."""

@@ -60,9 +60,9 @@ class LogBook:
     """
 
     def __init__(self, run: RunDir, tell: Teller, *, near_end: int | None = None) -> None:
+        self._fds = [-1, -1, -1]
         self._files = (run.journal_file, run.worker_log, run.host_log)
         self._tell = tell
-        self._fds = [-1, -1, -1]
         self._at = [0, 0, 0]
         self._sorter = Sorter(tell)
         self._extending = threading.Lock()
@@ -146,6 +146,9 @@ class LogBook:
             if fd >= 0:
                 self._fds[source] = -1
                 os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
 
     # -- walking ------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -14,22 +14,26 @@ from textual.timer import Timer
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.keymap import run as keymap
 from backprop_tui.app.run_model import RunModel
-from backprop_tui.app.screens.run_charts import RunCharts
+from backprop_tui.app.screens.run_log import RunLog
 from backprop_tui.app.widgets.chart import Chart
 from backprop_tui.app.widgets.figures import Figures
 from backprop_tui.app.widgets.footer import Footer
-from backprop_tui.app.widgets.log import LogView
+from backprop_tui.app.widgets.log import LogPane, LogView
 from backprop_tui.app.widgets.machine import Machine
 from backprop_tui.app.widgets.notice import Notice
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.app.widgets.progress import ProgressLine
 from backprop_tui.app.widgets.samples import Samples
+from backprop_tui.config.prices import read_prices
 from backprop_tui.protocol.states import RunState
 from backprop_tui.store import locks
 from backprop_tui.store.layout import RunDir, list_runs
 
+if TYPE_CHECKING:
+    from backprop_tui.launch.session import RunSession
 
-class RunScreen(RunCharts):
+
+class RunScreen(RunLog):
     """One run: progress, loss, machine, figures, log, samples."""
 
     ROOM = "run"
@@ -43,6 +47,7 @@ class RunScreen(RunCharts):
         self._samples = False
         self._zoomed: Panel | None = None
         self._was: RunState | None = None
+        self._session: RunSession | None = None
 
     def compose_body(self) -> ComposeResult:
         """Progress, notice, panels."""
@@ -54,7 +59,7 @@ class RunScreen(RunCharts):
                 yield Panel("machine", Machine(), id="machine-panel")
                 yield Panel("now", Figures(), id="now-panel")
         yield Figures(one_line=True, id="brief")
-        yield Panel("log", LogView(), id="log-panel")
+        yield Panel("log", LogPane(), id="log-panel")
         yield Panel("samples", Samples(), id="samples-panel")
 
     # -- which run ----------------------------------------------------------------------------------------------------
@@ -65,6 +70,7 @@ class RunScreen(RunCharts):
             newest = list_runs()[:1]
             self._run = self.backprop.run_dir or (newest[0] if newest else None)
         self.settle()
+        self._read_prices()
         if self._run is None:
             self.query_one(Notice).show(None)
         else:
@@ -72,10 +78,16 @@ class RunScreen(RunCharts):
 
     def on_screen_resume(self) -> None:
         """What happened meanwhile; somebody else may have resumed the run."""
+        self._read_prices()
         if self._run is not None and self.model is not None:
             if not self.model.held and locks.is_held(self._run.lock_file):
                 self._start(self._run)
             self._show()
+
+    def _read_prices(self) -> None:
+        prices = read_prices()
+        for figures in self.query(Figures):
+            figures.prices = prices
 
     def open(self, run: RunDir) -> None:
         """Show another run, or the same one anew after it was resumed."""
@@ -87,9 +99,10 @@ class RunScreen(RunCharts):
         self.backprop.run_dir = run
         self.model = RunModel(held=locks.is_held(run.lock_file))
         self._was = None
-        self._samples = False
+        self._samples, self._session = False, None
         self.chart_begins(self.model)
         self.settle()
+        self.log_begins(run)
         self._follow(run, self.model)
 
     @work(exclusive=True, group="run-events", exit_on_error=False)
@@ -98,6 +111,7 @@ class RunScreen(RunCharts):
 
         self._show()
         async with RunSession(run) as session:
+            self._session = session
             async for batch in session.stream():
                 model.apply(batch)
                 self._schedule()
@@ -125,6 +139,7 @@ class RunScreen(RunCharts):
         state = model.state
         title = model.name or (self._run.short_id if self._run else "")
         self.backprop.show_run_state(title, state)
+        self.show_alerts(model, self._session.damaged if self._session is not None else 0)
         if state is not self._was:
             finished = self._was is not None and self._was.live and state is RunState.COMPLETED
             self._was = state
@@ -142,7 +157,7 @@ class RunScreen(RunCharts):
         due = self._log_at + self.backprop.terminal.profile.log_s
         if now >= due or not state.live:
             self._log_at = now
-            self.query_one(LogView).show(model)
+            self.show_log(model)
         elif self._pending is None:
             self._pending = self.set_timer(due - now, self._show)
 

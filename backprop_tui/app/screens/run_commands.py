@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from textual import work
 from textual.content import Content
 
@@ -125,6 +127,7 @@ class RunCommands(Room):
             self.backprop.say(str(error), "bad")
             return
         if reply.status is ReplyStatus.REFUSED:
+            self.model.alerts.refused(reply.cause, reply.next_step, time.time(), self.model.view.step)
             self.backprop.say(f"{reply.cause} {reply.next_step}".strip(), "warn")
         else:
             self.say(_TAKEN[command.name])

@@ -1,117 +1,401 @@
-"""The log of a run: newest at the bottom while following, any line while not; only changed cells are sent."""
+"""The log of a run with its keys: search as you type, filters, jumps, copying."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
 
-from textual import events
-from textual.binding import Binding, BindingType
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
 
-from backprop_tui.app import wording
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.context import glyphs_of
-from backprop_tui.app.keymap import run as keymap
-from backprop_tui.app.narrate import LogLine
-from backprop_tui.app.run_model import RunModel
-from backprop_tui.app.widgets.painted import Line, Painted, ellipsis
-from backprop_tui.app.widgets.panel import Panel
+from backprop_tui.app.jobs import Cancelled, in_thread
+from backprop_tui.app.keymap import log as keymap
+from backprop_tui.app.log_feed import Choice, LogFeed
+from backprop_tui.app.log_places import Spot, read_spot, spot_problem
+from backprop_tui.app.widgets.findbar import FindBar
+from backprop_tui.app.widgets.log_base import SOURCE_CHOICES, LogBase
+from backprop_tui.app.widgets.log_paint import TIMES, Manner
+from backprop_tui.app.widgets.painted import Piece
+from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.store.layout import RunDir
+from backprop_tui.store.log_lines import LEVELS, LogRow
+from backprop_tui.store.log_search import LogSearch
 
-_LEVEL_ROLES = {"debug": "muted", "info": "muted", "warn": "warn", "error": "bad"}
+#: Lines copied at most.
+_COPIED = 10_000
+_TELL_EVERY = 0.3
+_SEARCH_GROUPS = ("log-find", "log-count")
 
 
-class LogView(Painted, can_focus=True):
-    """Lines of a model's log. Scrolling up stops following; End or `f` begins again."""
+class LogView(LogBase):
+    """Lines of a run's journal and raw logs. Moving up stops following; End or `f` begins again."""
 
-    DEFAULT_CSS = "LogView { height: 1fr; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(action for action in keymap.ACTIONS if action.scope == "log"),
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(keymap.LOG)
 
     def __init__(self) -> None:
         super().__init__()
-        self.follow = True
-        self._model: RunModel | None = None
-        self._shown = 0
-        self._top = 0
+        self._query = ""
+        self._search: LogSearch | None = None
+        self._origin: int | None = None
 
-    def show(self, model: RunModel) -> None:
-        """Bring it up to date; lines come in batches, as often as the screen asks."""
-        if model is not self._model:
-            self._model, self.follow, self._top = model, True, 0
-        self._shown = model.dropped + len(model.log)
-        self._update()
+    # -- frame --------------------------------------------------------------------------------------------------------
 
-    def paint(self, width: int, height: int) -> Sequence[Line]:
-        """The lines in view."""
-        if self._model is None or not self._model.log:
-            return [((" Nothing has happened yet.", "muted"),)]
-        lines = list(self._model.log)
-        last = max(0, len(lines) - height)
-        first = last if self.follow else min(max(0, self._top - self._model.dropped), last)
-        return [self._line(line, width) for line in lines[first : first + height]]
+    def label(self) -> None:
+        """Filters, hits and whether it follows; how many lines there are."""
+        facts: list[Piece] = []
+        if self._query:
+            facts.append((f"{self._hit_words()}  ", "accent"))
+        if self.range_from is not None:
+            low, high = self.span
+            facts.append((f"{high - low + 1:,} chosen  ", "accent"))
+        if self.source != SOURCE_CHOICES[0][0]:
+            facts.append((f"{self.source}  ", "muted"))
+        facts.append((f"{self.level}+  ", "muted" if self.level in ("debug", "info") else "warn"))
+        if self.follow:
+            facts.append((f"follow {glyphs_of(self).follow}", "live"))
+        else:
+            newer = self.newer
+            facts.append((f"{newer:,} newer, f follow" if newer else "f follow", "warn"))
+        self.frame(facts, self._foot())
 
-    def set_follow(self, follow: bool) -> None:
-        """Keep showing the newest, or stay."""
-        if self._model is not None and not follow and self.follow:
-            self._top = self._last_top()
-        self.follow = follow
-        self._update()
+    def _foot(self) -> str:
+        feed = self._feed
+        if self._walking and feed is not None:
+            return f"looking through it {feed.share:.0%}"
+        if not self._whole:
+            return "newest lines"
+        if self.follow:
+            return f"{self.total:,} lines"
+        return f"line {self.cursor + 1:,} of {self.total:,}"
 
-    def action_move(self, by: int) -> None:
-        """Scroll by lines."""
-        if self._model is None:
+    def _hit_words(self) -> str:
+        search = self._search
+        if search is None:
+            return "…"
+        more = "" if search.done else "+"
+        return f"{search.hits:,}{more} hit{'' if search.hits == 1 else 's'}"
+
+    @property
+    def manner(self) -> Manner:
+        """How lines are written, with what is searched for."""
+        return replace(super().manner, needle=self._query.lower())
+
+    # -- filters ------------------------------------------------------------------------------------------------------
+
+    def action_level(self) -> None:
+        """The next quietest level."""
+        order = ("info", "warn", "error", "debug")
+        self._filter(lambda: setattr(self, "level", order[(order.index(self.level) + 1) % len(order)]))
+
+    def action_source(self) -> None:
+        """The next sources."""
+        names = [name for name, _ in SOURCE_CHOICES]
+        self._filter(lambda: setattr(self, "source", names[(names.index(self.source) + 1) % len(names)]))
+
+    def _filter(self, change: Callable[[], None]) -> None:
+        """Change what is shown, staying at the line that is chosen."""
+        row = None if self.follow else self.row_at(self.cursor)
+        change()
+        self.range_from = None
+        self._search, self._window = None, None
+        self.label()
+        if row is not None:
+            self.go_to_seq(row.seq)
+        else:
+            self.refresh_lines()
+        if self._query:
+            self._begin_search()
+
+    def action_wrap(self) -> None:
+        """Wrap long lines or cut them."""
+        self.wrap = not self.wrap
+        self._reveal()
+        self.update()
+
+    def action_times(self) -> None:
+        """The next way to write times."""
+        self.times = TIMES[(TIMES.index(self.times) + 1) % len(TIMES)]
+        self.update()
+
+    # -- searching ----------------------------------------------------------------------------------------------------
+
+    def action_find(self) -> None:
+        """Open the line to type into."""
+        bar = self._bar()
+        if bar is not None:
+            self._origin = None if self.follow else self.cursor
+            bar.open(self)
+
+    def _bar(self) -> FindBar | None:
+        return self.parent.query_one(FindBar) if isinstance(self.parent, LogPane) else None
+
+    def search(self, text: str) -> None:
+        """Look for a text; empty forgets the search."""
+        if text == self._query:
             return
-        last = self._last_top()
-        top = (last if self.follow else self._top) + by
-        self._top = min(max(self._model.dropped, top), last)
-        self.follow = self._top >= last
-        self._update()
+        self._query, self._search = text, None
+        for group in _SEARCH_GROUPS:
+            self.app.workers.cancel_group(self, group)
+        if text:
+            self._begin_search()
+        self.update()
 
-    def action_page(self, by: int) -> None:
-        """Scroll by views."""
-        self.action_move(by * max(1, self.content_size.height - 1))
+    def forget_search(self) -> None:
+        """No search, and back to where it was begun."""
+        self.search("")
+        if self._origin is None:
+            self.set_follow(True)
+        else:
+            self.place(self._origin)
 
-    def action_top(self) -> None:
-        """The oldest line."""
-        self.action_move(-self._last_top() - 1)
+    def _begin_search(self) -> None:
+        query = self._query
+        self.walk_then(lambda: self._find(query, self.cursor if self._origin is None else self._origin))
 
-    def action_bottom(self) -> None:
-        """The newest line."""
+    def _find(self, query: str, start: int) -> None:
+        """The nearest hit at `start` or before it, else after it; then all are counted."""
+        feed, choice = self._feed, self.choice
+        if feed is None or not query or query != self._query:
+            return
+        newest = self.follow or self._origin is None
+
+        def find(cancelled: Cancelled) -> tuple[LogSearch, int | None]:
+            search = feed.search(choice, query)
+            begin = len(search.lines) - 1 if newest else start
+            found = search.find(begin, -1, cancelled)
+            return search, found if found is not None else search.find(begin, 1, cancelled)
+
+        def done(result: tuple[LogSearch, int | None]) -> None:
+            if query != self._query or choice != self.choice:
+                return
+            self._search = result[0]
+            if result[1] is not None:
+                self.place(result[1])
+            self._count_hits()
+
+        in_thread(self, find, done, self._complain, group="log-find")
+
+    def _count_hits(self) -> None:
+        search = self._search
+        if search is None:
+            return
+        told = time.monotonic()
+
+        def count(cancelled: Cancelled) -> None:
+            def tell() -> None:
+                nonlocal told
+                if time.monotonic() - told > _TELL_EVERY:
+                    told = time.monotonic()
+                    self.call_later(self.label)
+
+            search.count(tell, cancelled)
+
+        in_thread(self, count, lambda _: self.label(), self._complain, group="log-count")
+        self.label()
+
+    def action_next_hit(self, direction: int) -> None:
+        """The next line (1) or the one before (-1) that holds the text; around at the ends."""
+        search = self._search
+        if search is None:
+            self._say("/ searches the log." if not self._query else "Still looking.")
+            return
+        self._stay()
+        start = self.cursor + direction
+
+        def find(cancelled: Cancelled) -> tuple[int | None, bool]:
+            found = search.find(start, direction, cancelled) if start >= 0 else None
+            if found is not None:
+                return found, False
+            return search.find(0 if direction > 0 else len(search.lines) - 1, direction, cancelled), True
+
+        def done(result: tuple[int | None, bool]) -> None:
+            number, around = result
+            if number is None:
+                self._say(f"Nothing holds {self._query!r}.")
+            else:
+                self.place(number)
+                if around:
+                    self._say("Around to the newest hit." if direction < 0 else "Around to the oldest hit.")
+            if not search.done:
+                self._count_hits()
+
+        in_thread(self, find, done, self._complain, group="log-find")
+
+    # -- jumps --------------------------------------------------------------------------------------------------------
+
+    def action_go_to(self) -> None:
+        """Ask where to."""
+        from backprop_tui.app.widgets.modal import PromptModal
+
+        body = Content("A step (1200), a share (50%), a time of day (18:47), or a line (#300).")
+        prompt = PromptModal(Content("go to"), body, placeholder="1200", check=spot_problem)
+        self.app.push_screen(prompt, self._go)
+
+    def _go(self, text: str | None) -> None:
+        row = self.row_at(self.total - 1 if self.follow else self.cursor)
+        spot = read_spot(text, row.wall if row is not None else None) if text else None
+        if spot is not None:
+            self.walk_then(lambda: self._go_to_spot(spot))
+
+    def go_to_step(self, step: int) -> None:
+        """Show the line nearest to a step."""
+        self.walk_then(lambda: self._go_to_spot(Spot("step", step)))
+
+    def go_to_seq(self, seq: int) -> None:
+        """Show the line of an event, or the next one that is shown."""
+        self.walk_then(lambda: self._locate(lambda feed, choice: feed.lines(choice).of_seq(seq)))
+
+    def _go_to_spot(self, spot: Spot) -> None:
+        def find(feed: LogFeed, choice: Choice) -> int | None:
+            lines = feed.lines(choice)
+            if spot.kind == "step":
+                return lines.of_step(int(spot.value))
+            if spot.kind == "time":
+                return lines.of_wall(spot.value)
+            return int(spot.value) - 1 if spot.kind == "line" else round((len(lines) - 1) * spot.value / 100)
+
+        self._locate(find, f"No attempt came to step {spot.value:,.0f}.")
+
+    def _locate(self, find: Callable[[LogFeed, Choice], int | None], nowhere: str = "") -> None:
+        feed, choice = self._feed, self.choice
+        if feed is None:
+            return
+
+        def done(number: int | None) -> None:
+            if choice != self.choice or feed is not self._feed:
+                return
+            if number is None:
+                self._say(nowhere)
+            else:
+                self.place(number)
+                self.refresh_lines()
+
+        in_thread(self, lambda _: find(feed, choice), done, self._complain, group="log-locate")
+
+    def action_to_chart(self) -> None:
+        """Show the chosen line's step on the chart."""
+        row = self.row_at(self.total - 1 if self.follow else self.cursor)
+        step = row.step if row is not None else None
+        if step is None:
+            self._say("This line belongs to no step.")
+        else:
+            self.post_message(self.ToChart(step))
+
+    # -- copying ------------------------------------------------------------------------------------------------------
+
+    def action_range(self) -> None:
+        """Begin a range at the chosen line, or end it."""
+        self._stay()
+        self.range_from = self.cursor if self.range_from is None else None
+        self.update()
+
+    def action_copy(self) -> None:
+        """Copy the chosen lines."""
+        feed, choice = self._feed, self.choice
+        if feed is None or not self.total:
+            self._say("There is nothing to copy.")
+            return
+        low, high = (self.total - 1, self.total - 1) if self.follow else self.span
+        count = min(high - low + 1, _COPIED)
+
+        def read(_: Cancelled) -> list[LogRow]:
+            return feed.lines(choice).rows(low, count)
+
+        def done(rows: list[LogRow]) -> None:
+            from backprop_tui.app.clipboard import copy_out
+
+            way = copy_out(self.app, "\n".join(map(plain_line, rows)) + "\n", "log.txt")
+            lines = "1 line" if len(rows) == 1 else f"{len(rows):,} lines"
+            self._say(f"{lines}: {way}")
+            self.range_from = None
+            self.update()
+
+        in_thread(self, read, done, self._complain, group="log-copy")
+
+    def action_back(self) -> None:
+        """Forget the range, else the search, else follow again."""
+        if self.range_from is not None:
+            self.range_from = None
+            self.update()
+            return
+        bar = self._bar()
+        if self._query:
+            if bar is not None:
+                bar.clear()
+            self.search("")
+            return
         self.set_follow(True)
 
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """The wheel scrolls."""
-        event.stop()
-        self.action_move(-3)
+    # -- leaving and coming back --------------------------------------------------------------------------------------
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """The wheel scrolls."""
-        event.stop()
-        self.action_move(3)
+    def open(self, run: RunDir) -> None:
+        """Show the log of a run; filters stay, the search is forgotten."""
+        self._query, self._search, self._origin = "", None, None
+        bar = self._bar()
+        if bar is not None and bar.is_mounted:
+            bar.clear()
+        super().open(run)
 
-    def _last_top(self) -> int:
-        if self._model is None:
-            return 0
-        # Counted afresh: lines may have come since they were last shown.
-        dropped = self._model.dropped
-        return max(dropped, dropped + len(self._model.log) - self.content_size.height)
+    def to_dict(self) -> dict[str, Any]:
+        """How it is looked at, JSON-ready."""
+        return {"level": self.level, "source": self.source, "wrap": self.wrap, "times": self.times}
 
-    def _update(self) -> None:
-        panel = self.parent
-        if isinstance(panel, Panel):
-            glyphs = glyphs_of(self)
-            facts = f"follow {glyphs.follow}" if self.follow else "f follow"
-            panel.label(facts=((facts, "live" if self.follow else "warn"),), foot=f"{self._shown:,} lines")
-        self.repaint()
+    def from_dict(self, words: dict[str, Any]) -> None:
+        """Look at it that way again; what makes no sense is passed over."""
+        if words.get("level") in LEVELS:
+            self.level = words["level"]
+        if words.get("source") in dict(SOURCE_CHOICES):
+            self.source = words["source"]
+        if words.get("times") in TIMES:
+            self.times = words["times"]
+        self.wrap = words.get("wrap") is True
+        self._window = None
+        self.refresh_lines()
 
-    def _line(self, line: LogLine, width: int) -> Line:
-        role = _LEVEL_ROLES.get(line.level, "muted")
-        room = max(0, width - 17)
-        text = ellipsis(line.text, room, glyphs_of(self).ellipsis)
-        text_role = role if line.level in ("warn", "error") else "text"
-        return (f" {wording.clock(line.wall, seconds=True)} ", "muted"), (f"{line.level:<5}  ", role), (text, text_role)
+    def _say(self, text: str) -> None:
+        say = getattr(self.screen, "say", None)
+        if say is not None and text:
+            say(text)
+
+    def _complain(self, error: BackpropError) -> None:
+        self._say(str(error))
+
+
+class LogPane(Vertical):
+    """The log and the line that opens under `/`."""
+
+    DEFAULT_CSS = "LogPane { height: 1fr; }"
+
+    def compose(self) -> ComposeResult:
+        """Log and line."""
+        yield LogView()
+        yield FindBar("text to find in the log")
+
+    def on_find_bar_changed(self, message: FindBar.Changed) -> None:
+        """Search while typing; Esc forgets."""
+        message.stop()
+        view = self.query_one(LogView)
+        if message.done and not message.text:
+            view.forget_search()
+        else:
+            view.search(message.text)
+            if message.done:
+                message.bar.display = False
+
+
+def plain_line(row: LogRow) -> str:
+    """A line as it is copied: date, time, level, text."""
+    stamp = "-" * 19
+    if row.wall is not None:
+        try:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.wall))
+        except (OverflowError, ValueError, OSError):
+            pass
+    source = "" if row.source == "journal" else f"{row.source}: "
+    return f"{stamp if row.timed else '~' + stamp[:16]:<19} {row.level:<5} {source}{row.text}"

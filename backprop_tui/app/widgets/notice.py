@@ -1,4 +1,4 @@
-"""One sentence about a run that is not simply running: paused, ended, failed, gone; with the next key."""
+"""One sentence about a run that is not simply running: paused, ended, failed, gone, in trouble; with the next key."""
 
 from __future__ import annotations
 
@@ -44,6 +44,21 @@ def notice_words(model: RunModel | None, ascii: bool) -> list[tuple[str, str]]:
     """Sentences and their roles."""
     if model is None:
         return [("No run yet. Pick data with 1, then press g in Tune.", "text")]
+    return [*_state_words(model, ascii), *_alert_words(model)][:2]
+
+
+def _alert_words(model: RunModel) -> list[tuple[str, str]]:
+    """The newest complaint nobody has looked at yet, while the run lives; its end has words of its own."""
+    alert = model.alerts.unseen
+    if alert is None or not model.state.live or not model.held:
+        return []
+    step = f"Step {alert.step:,}: " if alert.step is not None else ""
+    often = f" ({alert.count:,} times)" if alert.count > 1 else ""
+    text = f"! {step}{alert.text.rstrip('.')}{often}.  ! lists {model.alerts.total:,}."
+    return [(text, "bad" if alert.severity == "error" else "warn")]
+
+
+def _state_words(model: RunModel, ascii: bool) -> list[tuple[str, str]]:
     view, state = model.view, model.state
     sign = state.ascii_glyph if ascii else state.glyph
     at = f"step {view.step:,}"
