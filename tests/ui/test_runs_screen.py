@@ -18,7 +18,27 @@ async def test_an_empty_list_names_the_keys(size: tuple[int, int]) -> None:
     app = BackpropApp("runs")
     async with app.run_test(size=size) as pilot:
         await shows(pilot, "No run yet.  Pick data with 1, then press g in Tune.")
-        for key in ("enter", "r", "d", "s", "S", "j", "G"):
+        for key in (
+            "enter",
+            "r",
+            "d",
+            "s",
+            "S",
+            "j",
+            "G",
+            "space",
+            "u",
+            "c",
+            "t",
+            "n",
+            "R",
+            "e",
+            "a",
+            "A",
+            "z",
+            "h",
+            "l",
+        ):
             await pilot.press(key)
         await pilot.pause()
         assert len(app.screen_stack) == 1
