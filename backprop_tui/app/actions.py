@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_tui.app import keymap
 from backprop_tui.app.keynames import key_words
+from backprop_tui.app.watching import refused
 
 if TYPE_CHECKING:
     from textual.binding import ActiveBinding, Binding, BindingType
@@ -78,7 +79,8 @@ class Action:
         """Textual's binding for it."""
         from textual.binding import Binding
 
-        return Binding(self.keys, self.call, self.title, show=False, key_display=self.show or None, id=self.id)
+        call = "app.only_watching" if refused(self.id) else self.call
+        return Binding(self.keys, call, self.title, show=False, key_display=self.show or None, id=self.id)
 
 
 def bindings(actions: Iterable[Action]) -> list[BindingType]:
@@ -108,7 +110,7 @@ def active_keys(screen: Screen[Any]) -> dict[str, tuple[Action, list[str], Activ
         entries.setdefault(name, entry)
     found: dict[str, tuple[Action, list[str], ActiveBinding]] = {}
     for name, action in registry().items():
-        if name in keys and entries[name].enabled:
+        if name in keys and entries[name].enabled and not refused(name):
             order = action.keys.split(",")
             now = sorted(keys[name], key=lambda key: order.index(key) if key in order else len(order))
             found[name] = (action, now, entries[name])

@@ -16,12 +16,14 @@ from textual.screen import Screen
 from backprop_tui.app import themes
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.glyphs import ASCII, BLOCKS, UNICODE
+from backprop_tui.app.held import HoldsStill
 from backprop_tui.app.keymap import shell
 from backprop_tui.app.terminal import PROFILES, Terminal
-from backprop_tui.app.typeahead import TypeAhead
+from backprop_tui.app.watching import WORDS, room_refused
 from backprop_tui.app.widgets.footer import Severity
 from backprop_tui.app.widgets.painted import Line
 from backprop_tui.config import paths
+from backprop_tui.config.view_only import view_only
 from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import RunDir
@@ -52,7 +54,7 @@ def state_role(state: RunState) -> str:
     return _STATE_ROLES[state]
 
 
-class BackpropApp(TypeAhead):
+class BackpropApp(HoldsStill):
     """The app.
 
     Args:
@@ -97,13 +99,14 @@ class BackpropApp(TypeAhead):
         super().__init__(driver_class=driver_class)
         if self.terminal.keys:
             self.set_keymap(dict(self.terminal.keys))
+        self.may_hold = self.terminal.hold
         self.animation_level = "none"
         found, self._theme_problems = themes.load_themes()
         for theme in found:
             self.register_theme(theme)
         known = self.terminal.theme in self.available_themes
         # What Textual's watcher does, without its second pass over all style sheets before the first paint.
-        self.set_reactive(TypeAhead.theme, self.terminal.theme if known else themes.DEFAULT_THEME)
+        self.set_reactive(HoldsStill.theme, self.terminal.theme if known else themes.DEFAULT_THEME)
         self.stylesheet.set_variables(self.get_css_variables())
         self._refresh_truecolor_filter(self.ansi_theme)
         self.set_class(self.current_theme.dark, "-dark-mode", update=False)
@@ -150,6 +153,8 @@ class BackpropApp(TypeAhead):
         if (title, state) == (self._run_title, self._run_state):
             return
         self._run_title, self._run_state = title, state
+        if state is not None and not state.live:
+            self.glance()
         room = self.room
         if room is not None:
             room.show_context()
@@ -177,7 +182,14 @@ class BackpropApp(TypeAhead):
         """Machine and profile for the header."""
         name = self.terminal.profile.name
         profile = "" if name == "local" else f" {self.glyphs.dot} {name}"
-        return ((f"{self._host}{profile} ", "muted"),)
+        role = f" {self.glyphs.dot} view only" if view_only() else ""
+        held: Line = ((f"held {self.glyphs.dot} ", "warn"),) if self.held else ()
+        return (*held, (f"{self._host}{profile}{role} ", "muted"))
+
+    def show_held(self) -> None:
+        """Say in the header that the screen holds still."""
+        if self.room is not None:
+            self.room.show_context()
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -229,7 +241,14 @@ class BackpropApp(TypeAhead):
 
     def action_go(self, room: str) -> None:
         """Open a room."""
-        self.switch_mode(room)
+        if room_refused(room):
+            self.action_only_watching()
+        else:
+            self.switch_mode(room)
+
+    def action_only_watching(self) -> None:
+        """Say why a key does nothing in an app that is shown to others."""
+        self.say(WORDS)
 
     async def action_leave(self) -> None:
         """Leave; a live run goes on, and says how to come back."""

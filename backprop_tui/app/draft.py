@@ -286,7 +286,9 @@ class Draft:
             UnavailableError: the file can't be written.
         """
         from backprop_tui.config.files import replace_file
+        from backprop_tui.config.view_only import refuse_if_view_only
 
+        refuse_if_view_only()
         check_preset_name(name)
         file = paths.config_dir() / "presets" / f"{name}.toml"
         try:

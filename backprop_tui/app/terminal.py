@@ -39,7 +39,7 @@ PROFILES: dict[str, Profile] = {
 
 
 #: Settings that concern the screen, by kind.
-_WORDS = ("theme", "profile", "marks", "notify")
+_WORDS = ("theme", "profile", "marks", "notify", "unfocused")
 _SWITCHES = ("ascii", "mouse", "title", "restore")
 
 
@@ -47,8 +47,8 @@ _SWITCHES = ("ascii", "mouse", "title", "restore")
 class Terminal:
     """The decisions: profile, whether to draw in ASCII, the theme's name, remapped keys, whether colour is unwanted, and
     whether charts are drawn in half blocks because the font's braille is poor; whether the mouse is ours, how the terminal
-    is asked to tell of an end (a `notify` setting), whether the window gets a title, and whether to begin where the person
-    left."""
+    is asked to tell of an end (a `notify` setting), whether the window gets a title, whether to begin where the person
+    left, and whether the screen holds still while its window or pane has no focus."""
 
     profile: Profile
     ascii: bool
@@ -60,6 +60,7 @@ class Terminal:
     notify: str = "off"
     title: bool = True
     restore: bool = True
+    hold: bool = True
 
 
 def examine(environ: Mapping[str, str], preferences: Mapping[str, Any]) -> Terminal:
@@ -96,6 +97,7 @@ def examine(environ: Mapping[str, str], preferences: Mapping[str, Any]) -> Termi
         # The Linux console has no title to set.
         title=bool(preferences.get("title", True)) and environ.get("TERM") != "linux",
         restore=bool(preferences.get("restore", True)),
+        hold=preferences.get("unfocused") != "live",
     )  # fmt: skip
 
 

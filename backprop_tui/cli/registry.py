@@ -41,6 +41,7 @@ COMMANDS: dict[str, CliCommand] = {
     "train": CliCommand("start", "fine-tune a model on a data file", "train"),
     "attach": CliCommand("watch", "open the live panel of a run", "attach"),
     "watch": CliCommand("watch", "a compact view for a tmux pane, a status line or a script", "watch"),
+    "serve": CliCommand("watch", "show the app in a browser, to watch only", "serve"),
     "runs": CliCommand("watch", "list all runs", "runs"),
     "show": CliCommand("watch", "everything known of a run", "show"),
     "logs": CliCommand("watch", "the log of a run", "logs"),

@@ -20,6 +20,7 @@ from pydantic_settings.sources import TomlConfigSettingsSource
 from backprop_tui.config import paths, toml_edit
 from backprop_tui.config.files import replace_file
 from backprop_tui.config.presets import DEFAULT_PRESET
+from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.protocol.errors import UnavailableError, UsageError
 from backprop_tui.protocol.text import safe_text
 
@@ -39,6 +40,8 @@ OTHER_VARIABLES = frozenset(
         "READY_FD",
         "ATTEMPT",
         "RESUME",
+        "VIEW_ONLY",
+        "SERVE_PASSWORD",
     )
 )
 
@@ -63,6 +66,10 @@ class Settings(BaseSettings):
     profile: Literal["auto", "local", "ssh", "low"] = _field(
         "auto", "how often the screen is redrawn; auto looks at the connection", effect="now", group="terminal"
     )
+    unfocused: Literal["hold", "live"] = _field(
+        "hold", "what the screen does while its window or pane has no focus; hold sends nothing",
+        effect="start", group="terminal",
+    )  # fmt: skip
     mouse: bool = _field(True, "clicks and wheel; off leaves the mouse to the terminal", effect="now", group="terminal")
     notify: Literal["off", "auto", "bell", "osc9", "osc777"] = _field(
         "off", "how the terminal tells of an end, a failure or a pause while you look elsewhere",
@@ -193,6 +200,7 @@ def check_setting(key: str, value: str | bool | int | float) -> str | bool | int
 
 
 def _rewrite(key: str, change: Callable[[str], str]) -> None:
+    refuse_if_view_only()
     # A dotfile manager's link stays a link.
     file = Path(os.path.realpath(settings_file()))
     try:

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from backprop_tui.config import paths
+from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.data.hub_errors import refusals, told, unreachable
 from backprop_tui.data.hub_files import CONVERTED, choose, missing_shards, no_rows, readable
 from backprop_tui.data.sources import extension_of
@@ -104,6 +105,7 @@ def fetch(named: Named, *, on_file: OnFile | None = None) -> Fetched:
         UnavailableError: HUB_UNREACHABLE, HUB_GATED, HUB_DENIED, HUB_NO_SPACE.
         TryAgainError: HUB_BUSY.
     """
+    refuse_if_view_only()
     _quiet()
     revision, files, away = _listing(named)
     if not readable(files) and named.revision is None:

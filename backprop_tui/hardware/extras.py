@@ -18,8 +18,12 @@ FLOORS: dict[str, dict[str, str]] = {
         "datasets": "4.5",
         "accelerate": "1.12",
         "bitsandbytes": "0.49",
-    }
+    },
+    "serve": {"aiohttp": "3.14", "textual-serve": "1.1.3"},
 }
+#: What an extra is for, to say what does not go without it; and names that differ once imported.
+_PURPOSES = {"train": "Training", "serve": "Serving the app"}
+_MODULES = {"textual-serve": "textual_serve"}
 #: Needed by some settings only: its absence is told when such a setting is used.
 _OPTIONAL = frozenset({"bitsandbytes"})
 
@@ -39,7 +43,7 @@ def require(extra: str) -> None:
     if absent:
         raise UnavailableError(
             "EXTRA_MISSING",
-            f"Training needs {', '.join(absent)}, not installed for {sys.executable}.",
+            f"{_PURPOSES[extra]} needs {', '.join(absent)}, not installed for {sys.executable}.",
             f"Run `pip install 'backprop-tui[{extra}]'`.",
             {"extra": extra, "missing": absent},
         )
@@ -60,7 +64,7 @@ def below(found: str, floor: str) -> bool:
 
 def _installed(name: str) -> bool:
     try:
-        return find_spec(name) is not None
+        return find_spec(_MODULES.get(name, name)) is not None
     except (ImportError, ValueError):
         return False
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui import __version__
+from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.protocol.codec import FrameReader, encode_frame
 from backprop_tui.protocol.commands import PROTOCOL_VERSION, Command, Reply, ReplyStatus
 from backprop_tui.protocol.errors import BackpropError, ProtocolError, TryAgainError, error_from_dict
@@ -90,6 +91,7 @@ class PipeClient:
         """
         import asyncio
 
+        refuse_if_view_only()
         self._write(command.to_message())
         try:
             async with asyncio.timeout(timeout):
@@ -139,6 +141,7 @@ def send_command(run: RunDir, command: Command, timeout: float = _ANSWER_WITHIN)
     Raises:
         TryAgainError: the engine is there and does not answer in time.
     """
+    refuse_if_view_only()
     deadline = time.monotonic() + timeout
     sent = False
     while True:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.engine.host_faults import log_tail
 from backprop_tui.engine.host_ready import read_answer
 from backprop_tui.protocol.errors import BackpropError, TryAgainError, UnavailableError
@@ -49,6 +50,7 @@ def start_run(spec: RunSpec) -> RunDir:
     Raises:
         BackpropError: what preflight or the engine found wrong; nothing is left behind.
     """
+    refuse_if_view_only()
     from backprop_tui.launch.preflight import check_and_record
 
     resolved, launched = check_and_record(spec)
@@ -68,6 +70,7 @@ def resume_run(run: RunDir, engine: Sequence[str] = ENGINE_COMMAND) -> RunDir:
         TryAgainError: RUN_HELD, the run is live.
         BackpropError: run.json can't be read, EXTRA_MISSING, or the engine can't start.
     """
+    refuse_if_view_only()
     from backprop_tui.hardware.extras import require
 
     run.read_spec()

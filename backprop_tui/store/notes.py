@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.protocol.errors import DataError, TryAgainError, UnavailableError, UsageError
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import RunDir, write_atomic
@@ -124,6 +125,7 @@ def change_notes(run: RunDir, change: Callable[[Notes], Notes]) -> Notes:
         TryAgainError: RUN_NOTES_BUSY, somebody else keeps writing.
         UnavailableError: RUN_NOTES_NOT_WRITABLE, the directory can't be written.
     """
+    refuse_if_view_only()
     file = notes_file(run)
     try:
         with _alone(run.path / "notes.lock"):

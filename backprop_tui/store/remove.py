@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 from backprop_tui.config import paths
+from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.protocol.errors import DataError, TryAgainError
 from backprop_tui.store.layout import RunDir, is_run_id, sync_dir
 from backprop_tui.store.locks import RunLock
@@ -30,6 +31,7 @@ def delete_run(run: RunDir, root: Path | None = None) -> None:
         DataError: RUN_NOT_OURS, it is a symlink, lies elsewhere, or has no run.json of ours.
         OSError: it could not be deleted.
     """
+    refuse_if_view_only()
     root = root or paths.runs_dir()
     _check(run, root)
     parent = os.open(root, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | os.O_CLOEXEC)

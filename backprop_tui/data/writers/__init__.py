@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.data.formats.conversation import Conversation, Normalised, PlainText, Preference, Unpaired
 from backprop_tui.data.writers.aside import written_aside
 from backprop_tui.data.writers.sinks import kind_of_file, opened_sink
@@ -73,6 +74,7 @@ def write_rows(
     """
     import msgspec
 
+    refuse_if_view_only()
     if to not in TARGETS:
         raise UsageError(
             "DATA_TARGET_UNKNOWN", f"Nothing is written as {safe_text(to, limit=60)!r}.", f"Use {', '.join(TARGETS)}."

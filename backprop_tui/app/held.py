@@ -1,0 +1,82 @@
+"""A screen nobody looks at costs nothing: without the focus it holds still, and says so; it goes on when it is looked at.
+
+The terminal says when its window or pane gets and loses the focus (tmux does with `focus-events on`). Facts go on arriving
+meanwhile, so what is shown afterwards is up to date at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual import events
+
+from backprop_tui.app.typeahead import TypeAhead
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from textual.screen import Screen
+
+_INPUT = (events.Key, events.MouseDown, events.MouseScrollDown, events.MouseScrollUp, events.Paste, events.Resize)
+
+
+class HoldsStill(TypeAhead):
+    """An app that paints nothing while it has no focus.
+
+    Attributes:
+        may_hold: whether it does. held: whether it does just now.
+    """
+
+    may_hold = True
+
+    def __init__(self, driver_class: type[Any] | None = None) -> None:
+        super().__init__(driver_class=driver_class)
+        self.held = False
+        self._batched = False
+        self._missed = False
+
+    def show_held(self) -> None:
+        """Show or take away the mark that the screen holds still. Override."""
+
+    def glance(self) -> None:
+        """Something happened that must be seen: paint once, then hold still again."""
+        if self._batched:
+            self._let_go()
+            self.call_after_refresh(self._hold)
+
+    async def on_event(self, event: events.Event) -> None:
+        """What a person does to the screen is answered, focus or not; a screen of another size is drawn again."""
+        if self._batched and isinstance(event, _INPUT):
+            self.glance()
+        await super().on_event(event)
+
+    def on_app_blur(self) -> None:
+        """Hold still once the last frame, with its mark, is out."""
+        if self.may_hold and self.is_up and not self.held:
+            self.held = True
+            self.show_held()
+            self.call_after_refresh(self._hold)
+
+    def on_app_focus(self) -> None:
+        """Go on."""
+        if self.held:
+            self.held = False
+            self._let_go()
+            self.show_held()
+
+    def _hold(self) -> None:
+        if self.held and not self._batched:
+            self._batched = True
+            self._begin_batch()
+
+    def _let_go(self) -> None:
+        if self._batched:
+            self._batched = False
+            self._end_batch()
+            if self._missed:
+                self._missed = False
+                self.screen.refresh(layout=True)
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        # What Textual draws outside its own pace, a dialog or a new size, is lost in a batch: it is drawn again afterwards.
+        self._missed |= self._batched and renderable is not None
+        super()._display(screen, renderable)
