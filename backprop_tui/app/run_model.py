@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from backprop_tui.app.alerts import Alerts
 from backprop_tui.app.marks import Marks
-from backprop_tui.app.narrate import LogLine, Narrator
+from backprop_tui.app.sensors import Sensors
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
+from backprop_tui.store.stretch import Stretch
 
 if TYPE_CHECKING:
     from backprop_tui.store.series import SeriesStore
 
-#: Lines of the log and readings of the sensors kept in memory; the journal has them all.
-_LOG_LINES = 20_000
-_READINGS = 120
 _RECENT = 40
 
 
@@ -50,10 +49,11 @@ class RunModel:
 
     Attributes:
         name: what the run is called, harmless. marks: moments worth a sign under the chart.
-        log: newest last. dropped: lines that fell off its start. samples: by index.
-        usage: recent utilisation per GPU index in percent; `None` is unknown.
+        alerts: what it complained of. samples: newest answers by index.
+        sensors: what the sensors said lately.
         recent: recent values of step metrics, for sparklines.
         best: whether the newest evaluation was the best so far. odd: events passed over because they made no sense.
+        reading: whether the run's past is still being read; its figures are not there yet then.
     """
 
     view: RunView = field(default_factory=RunView)
@@ -61,36 +61,45 @@ class RunModel:
     series: SeriesStore = field(default_factory=_series)
     held: bool = True
     marks: Marks = field(default_factory=Marks)
-    log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=_LOG_LINES))
-    dropped: int = 0
+    alerts: Alerts = field(default_factory=Alerts)
     samples: dict[int, Sample] = field(default_factory=dict)
-    usage: dict[int, deque[float | None]] = field(default_factory=dict)
-    cpu: deque[float | None] = field(default_factory=lambda: deque(maxlen=_READINGS))
+    sensors: Sensors = field(default_factory=Sensors)
     recent: dict[str, deque[float | None]] = field(default_factory=dict)
     best: bool = False
     events: int = 0
     odd: int = 0
-    _narrator: Narrator = field(default_factory=Narrator)
 
-    def apply(self, batch: Iterable[Event]) -> None:
-        """Fold more events in, each once."""
-        for event in batch:
+    def apply(self, batch: Stretch | Iterable[Event]) -> None:
+        """Fold more events in, each once. Of a stretch the steps come as columns and only those that matter as events too."""
+        stretch = batch if isinstance(batch, Stretch) else None
+        curves = self.series.add_one if stretch is None else self.series.mark
+        for event in stretch.events if stretch is not None else cast("Iterable[Event]", batch):
             if event.seq <= self.view.seq:
                 continue
             self.events += 1
             try:
+                curves(event)
                 self._take(event)
             except (ValueError, TypeError, AttributeError, OverflowError):
                 # An intact line with a payload of another shape, from another version: the rest of the run still shows.
                 self.odd += 1
+        if stretch is not None:
+            self.series.extend(stretch)
+            self.view.pace.took_many(stretch.passed)
+            self._look_ahead(stretch)
+
+    def _look_ahead(self, stretch: Stretch) -> None:
+        """Until the past is read, the last events say how the run stands."""
+        self.reading = stretch.reading
+        if stretch.outlook:
+            self._outlook = RunView().apply(stretch.outlook)
+            if self._outlook.state is RunState.STARTING and self._outlook.step:
+                self._outlook.state = RunState.RUNNING
 
     def _take(self, event: Event) -> None:
         self.view.apply((event,))
-        self.series.add((event,))
         self.marks.add(event, self.view.step)
-        for line in self._narrator.lines(event):
-            self.dropped += len(self.log) == self.log.maxlen
-            self.log.append(line)
+        self.alerts.take(event, self.view.step)
         if event.kind == ev.STEP:
             for name in ("loss", "grad_norm", "lr"):
                 value = number(event.data.get(name))
@@ -98,7 +107,9 @@ class RunModel:
         elif event.kind == ev.RUN:
             self.name = safe_text(event.data.get("name") or "", limit=120)
         elif event.kind == ev.TELEMETRY:
-            self._sense(event.data)
+            if self.view.telemetry.get("wall") != event.wall:
+                raise ValueError("no reading")
+            self.sensors.take(self.view.telemetry)
         elif event.kind == ev.SAMPLE:
             self._sample(event.data)
         elif event.kind == ev.EVAL:
@@ -107,14 +118,8 @@ class RunModel:
     @property
     def state(self) -> RunState:
         """The honest state."""
-        return self.view.state_when(self.held)
-
-    def _sense(self, data: dict[str, Any]) -> None:
-        for gpu in data.get("gpus") or ():
-            if isinstance(gpu, dict) and isinstance(gpu.get("index"), int):
-                self.usage.setdefault(gpu["index"], deque(maxlen=_READINGS)).append(number(gpu.get("utilisation")))
-        host = data.get("host")
-        self.cpu.append(number(host.get("cpu")) if isinstance(host, dict) else None)
+        view = self._outlook if self.reading and self._outlook is not None else self.view
+        return view.state_when(self.held)
 
     def _sample(self, data: dict[str, Any]) -> None:
         place = number(data.get("index"))

@@ -18,7 +18,7 @@ from backprop_tui.store.journal import JournalTail
 from backprop_tui.store.layout import RunDir
 
 if TYPE_CHECKING:
-    from backprop_tui.store.stretches import Stretch
+    from backprop_tui.store.stretch import Stretch
 
 T = TypeVar("T")
 #: Pause between looks at the journal while there is no pipe, and between attempts to connect, in seconds.
@@ -93,6 +93,11 @@ class RunSession:
                         yield news
                 next_connect = time.monotonic() + _CONNECT_EVERY
             await asyncio.sleep(_LOOK_EVERY)
+
+    @property
+    def damaged(self) -> int:
+        """Lines of the journal passed over so far because they are damaged or not ours."""
+        return self._tail.damaged if self._tail is not None else 0
 
     async def send(self, command: Command, timeout: float = 5.0) -> Reply:
         """Send a command and wait for its answer; see `send_command`."""

@@ -14,12 +14,13 @@ import shutil
 import sys
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.config import paths
 from backprop_tui.store.layout import write_atomic
-from backprop_tui.store.stretches import ABSENT, MOST_METRICS, Stretch, first_present, is_metric
+from backprop_tui.store.stretch import ABSENT, MOST_METRICS, Stretch, first_present, is_metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,7 @@ STEP, WALL = "step", "wall"
 MOST_BYTES = 1 << 30
 _WIDTH = 8
 _PROBE = 64 * 1024
-_CHUNK = 1 << 20
+_CHUNK = 4 << 20
 _DIGEST = "digest.jsonl"
 _STALE_S = 24 * 3600.0
 
@@ -79,7 +80,7 @@ class Columns:
         done = 0
         while done < len(view):
             try:
-                got = os.preadv(fd, [view[done : done + (_CHUNK << 4)]], first * _WIDTH + done)
+                got = os.preadv(fd, [view[done : done + _CHUNK]], first * _WIDTH + done)
             except OSError:
                 break
             if not got:
@@ -93,9 +94,19 @@ class Columns:
             for place, count in counts.items():
                 mine[place] = mine.get(place, 0) + int(count)
 
-    def digest_file(self) -> Path:
-        """The lines a fold of the present needs, in order."""
-        return self.place / _DIGEST
+    def digest(self) -> Iterator[bytes]:
+        """The lines a fold of the present needs, in order, in blocks of whole lines."""
+        place = 0
+        while (fd := self._files.get(_DIGEST)) is not None:
+            try:
+                block = os.pread(fd, _CHUNK, place)
+            except OSError:
+                return
+            end = block.rfind(b"\n") + 1
+            if not end:
+                return
+            place += end
+            yield block[:end]
 
     def close(self) -> None:
         """Give the files back."""

@@ -1,20 +1,26 @@
-"""What a run was, as fast as it can be read: its remembered columns if there are any, then the rest of its journal in bulk."""
+"""What a run was, as fast as it can be read: its remembered columns if there are any, then the rest of its journal in bulk.
+
+Curves come before words: of a long journal the columns are taken first and the events, which are few, are folded after
+them. That is also what keeps a screen from telling as the present what was a moment of the past.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backprop_tui.store.journal import JournalTail
+from backprop_tui.store.journal import JournalTail, newest_events
 
 if TYPE_CHECKING:
-    from backprop_tui.store.columns import ColumnsWriter
-    from backprop_tui.store.stretches import Stretch, StretchDecoder
+    from backprop_tui.store.bulk import StretchDecoder
+    from backprop_tui.store.columns import Columns, ColumnsWriter
+    from backprop_tui.store.stretch import Stretch
 
 #: From this many unread bytes on the steps go to columns in files: less is read again in a moment.
 WORTH_FILES = 8 << 20
-#: Less than this is folded event by event, which is what the newest stretch of any journal gets too.
+#: What is nearer to the end of the journal than this is folded event by event.
 FEW = 1 << 20
 _BLOCK = 1 << 20
 
@@ -41,7 +47,10 @@ class History:
             self._opening = self._open()
         for stretch in self._opening:
             return stretch
-        return next(self._rest(FEW), None)
+        for stretch in self._rest():
+            stretch.events = stretch.tell() if stretch.tell is not None else []
+            return stretch
+        return None
 
     def close(self) -> None:
         """Leave nothing half-written behind."""
@@ -51,57 +60,70 @@ class History:
     # -- the first time -----------------------------------------------------------------------------------------------
 
     def _open(self) -> Iterator[Stretch]:
+        """All there is, the last stretch apart from its `reading` unlike the others."""
+        from backprop_tui.store.stretch import Stretch
+
         tail = self._tail
-        start = None
-        if self._place is not None and tail.left >= FEW and tail.offset == tail.seq == 0:
-            from backprop_tui.store.columns import Columns
-            from backprop_tui.store.stretches import Stretch
+        start: Columns | None = None
+        long = tail.left >= WORTH_FILES
+        if long and self._place is not None:
+            from backprop_tui.store.columns import Columns, ColumnsWriter
 
             start = Columns.find(self._place, tail.file)
+            outlook = newest_events(tail.file)
             if start is not None:
-                # Curves before words: they are what people open a run for, and here they are already.
-                yield Stretch(base=start, base_rows=start.rows, firsts=start.firsts, passed=start.passed)
-                yield from self._digest(start.digest_file())
+                yield Stretch(
+                    base=start, base_rows=start.rows, firsts=start.firsts, passed=start.passed,
+                    reading=True, outlook=outlook,
+                )  # fmt: skip
                 tail.offset, tail.damaged = start.offset, start.damaged
                 tail.skip_to(start.seq)
-        if self._place is not None and tail.left >= WORTH_FILES:
-            from backprop_tui.store.columns import ColumnsWriter
-
-            try:
-                self._writer = ColumnsWriter(self._place, start)
-            except OSError:
+            else:
+                yield Stretch(reading=True, outlook=outlook)
+            if tail.left >= WORTH_FILES:
                 # A full or read-only cache costs memory and the speed of the next visit, nothing else.
-                self._writer = None
-        yield from self._rest(FEW)
-        if self._writer is not None:
-            try:
-                self._writer.publish(tail.file, offset=tail.offset, seq=tail.seq, damaged=tail.damaged)
-            except (OSError, ValueError):
-                pass
-            self._leave_files()
+                with suppress(OSError):
+                    self._writer = ColumnsWriter(self._place, start)
+        columns = self._writer.columns if self._writer is not None else start
+        told = columns is None or self._writer is None
+        if told and columns is not None:
+            yield from self._told(columns)
+        for stretch in self._rest():
+            if self._writer is not None and self._filed(stretch):
+                stretch.tell = None
+            elif not told and columns is not None:
+                told = True
+                yield from self._told(columns)
+            stretch.events = stretch.tell() if stretch.tell is not None else []
+            stretch.reading = long
+            yield stretch
+        if not told and columns is not None:
+            yield from self._told(columns)
+        yield Stretch()
+        self._publish()
 
-    def _digest(self, file: Path) -> Iterator[Stretch]:
-        from backprop_tui.store.stretches import Stretch
+    def _told(self, columns: Columns) -> Iterator[Stretch]:
+        """The events that go with columns."""
+        from backprop_tui.store.bulk import StretchDecoder
+        from backprop_tui.store.stretch import Stretch
 
-        digest = JournalTail(file)
-        try:
-            while events := digest.poll():
-                yield Stretch(events)
-        finally:
-            digest.close()
+        decoder = StretchDecoder()
+        for block in columns.digest():
+            for stretch in decoder.decode(block, whole=True):
+                yield Stretch(stretch.tell() if stretch.tell is not None else [], reading=True)
 
     # -- the journal --------------------------------------------------------------------------------------------------
 
-    def _rest(self, few: int) -> Iterator[Stretch]:
+    def _rest(self) -> Iterator[Stretch]:
         tail = self._tail
         while True:
-            near_end = tail.left <= few
+            near_end = tail.left <= FEW
             block = tail.take(_BLOCK)
             if not block:
                 return
             decoder = self._decoder
             if decoder is None:
-                from backprop_tui.store.stretches import StretchDecoder
+                from backprop_tui.store.bulk import StretchDecoder
 
                 decoder = self._decoder = StretchDecoder()
             decoder.seq = max(decoder.seq, tail.seq)
@@ -109,16 +131,23 @@ class History:
             stretches = decoder.decode(block, whole=near_end)
             tail.damaged += decoder.damaged - before
             tail.skip_to(decoder.seq)
-            for stretch in stretches:
-                self._file(stretch)
-                yield stretch
+            yield from stretches
 
-    def _file(self, stretch: Stretch) -> None:
+    def _filed(self, stretch: Stretch) -> bool:
         if self._writer is None:
-            return
+            return False
         try:
             self._writer.add(stretch)
         except OSError:
+            self._leave_files()
+            return False
+        return True
+
+    def _publish(self) -> None:
+        if self._writer is not None:
+            tail = self._tail
+            with suppress(OSError, ValueError):
+                self._writer.publish(tail.file, offset=tail.offset, seq=tail.seq, damaged=tail.damaged)
             self._leave_files()
 
     def _leave_files(self) -> None:

@@ -232,6 +232,19 @@ def read_events(file: Path, *, after: int = 0, kinds: Collection[str] | None = N
         tail.close()
 
 
+def newest_events(file: Path, limit: int = 64 * 1024) -> list[Event]:
+    """The whole events within the last `limit` bytes, in order; [] when the file can't be read."""
+    try:
+        size = file.stat().st_size
+    except OSError:
+        return []
+    tail = JournalTail(file, offset=max(0, size - limit))
+    try:
+        return tail.poll(limit)
+    finally:
+        tail.close()
+
+
 def _last_seq(fd: int, size: int) -> tuple[int, int]:
     """Highest seq that may be in use, and the length of the torn tail in bytes (0 when the file ends whole)."""
     start, torn, block = size, 0, b""

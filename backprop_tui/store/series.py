@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
-from backprop_tui.store.stretches import Stretch, rows_of, step_of
+from backprop_tui.store.stretch import Stretch, rows_of, step_of
 from backprop_tui.store.table import StepTable
 
 if TYPE_CHECKING:

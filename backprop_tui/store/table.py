@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.store.columns import STEP, WALL, Columns
-from backprop_tui.store.stretches import ABSENT, ABSENT_BITS, MOST_METRICS, Rows, Stretch, first_present, is_metric
+from backprop_tui.store.stretch import ABSENT, ABSENT_BITS, MOST_METRICS, Rows, Stretch, first_present, is_metric
 
 if TYPE_CHECKING:
     import numpy as np

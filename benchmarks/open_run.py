@@ -1,0 +1,111 @@
+"""How long a recorded run takes to open, and what it costs: first visit, later visits, memory.
+
+The real app runs in a real pseudo-terminal. The clock of `full` starts when the screen is up (its footer is there) and
+stops when the chart reaches the run's last step, which is when every recorded value is in the picture.
+`python benchmarks/open_run.py` prints a table and one JSON line; it exits 1 when a limit is passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from bytes_per_second import environment, settle  # noqa: E402
+from long_runs import write_run  # noqa: E402
+
+from tests.support.terminal import Terminal  # noqa: E402
+
+APP = "import sys; from backprop_tui.app import run_app; sys.exit(run_app('run'))"
+#: Seconds from the screen to the full chart on a first visit, by steps.
+LIMITS = {10_000: 0.3, 100_000: 0.8, 1_000_000: 3.0}
+#: Resident memory with the longest run open, in MB.
+MEMORY_LIMIT = 120.0
+
+
+def memory(pid: int) -> dict[str, float]:
+    """Resident megabytes of a process: all, and what is its own (not files, which others share)."""
+    words = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {key: int(words[name].split()[0]) / 1000 for key, name in (("rss", "VmRSS"), ("own", "RssAnon"))}
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def open_once(env: dict[str, str], steps: int) -> dict[str, Any]:
+    """One visit."""
+    with Terminal([sys.executable, "-c", APP], env=env) as terminal:
+        pid = terminal.process.pid
+        terminal.wait_for(r"\? Help", 60)
+        up = time.perf_counter()
+        # The frame below the plot says what it shows, and the word before the last step is the first one's.
+        terminal.wait_for(rf"0\S{{1,3}}{steps:,}\b", 120)
+        full = time.perf_counter() - up
+        cpu = cpu_s(pid)
+        settle(terminal, 2.0, 60)
+        return {"full_s": round(full, 3), "cpu_s": round(cpu, 2), "all_cpu_s": round(cpu_s(pid), 2), **memory(pid)}
+
+
+def main() -> int:
+    """Write, open, open again, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, nargs="*", default=list(LIMITS))
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for steps in args.steps:
+        with tempfile.TemporaryDirectory(prefix="bp-") as place:
+            env = {
+                **environment(Path(place)), "BACKPROP_PROFILE": "local", "PYTHONPYCACHEPREFIX": f"{place}/pyc",
+                "PYTHONDONTWRITEBYTECODE": "",
+            }  # fmt: skip
+            run = write_run(Path(env["BACKPROP_DATA_DIR"]) / "runs", steps)
+            size = run.journal_file.stat().st_size
+            # Compiled modules and the file in the page cache, as for anybody who has used it before.
+            open_once(env, steps)
+            for _ in range(args.rounds):
+                cache = Path(env["BACKPROP_CACHE_DIR"]) / "columns" / run.id
+                for file in cache.glob("*"):
+                    file.unlink()
+                for visit in ("first", "later"):
+                    found = open_once(env, steps)
+                    rows.append({"steps": steps, "journal_mb": round(size / 1e6, 1), "visit": visit, **found})
+    best = min
+    table = []
+    for steps in args.steps:
+        for visit in ("first", "later"):
+            these = [row for row in rows if row["steps"] == steps and row["visit"] == visit]
+            table.append(
+                {
+                    "steps": steps, "visit": visit, "journal_mb": these[0]["journal_mb"],
+                    "full_s": best(row["full_s"] for row in these), "worst_s": max(row["full_s"] for row in these),
+                    "cpu_s": best(row["cpu_s"] for row in these), "all_cpu_s": best(row["all_cpu_s"] for row in these),
+                    "rss": max(row["rss"] for row in these), "own": max(row["own"] for row in these),
+                }
+            )  # fmt: skip
+    print(
+        f"{'steps':>9} {'journal':>9} {'visit':>6} {'full chart':>11} {'worst':>7} {'cpu':>6} {'all cpu':>8} {'RSS':>7} {'own':>7}"
+    )
+    for row in table:
+        print(
+            f"{row['steps']:>9,} {row['journal_mb']:>6.1f} MB {row['visit']:>6} {row['full_s']:>9.2f} s"
+            f" {row['worst_s']:>5.2f} s {row['cpu_s']:>4.1f} s {row['all_cpu_s']:>6.1f} s {row['rss']:>4.0f} MB {row['own']:>4.0f} MB"
+        )
+    print(json.dumps({"benchmark": "open_run", "results": table}))
+    slow = [r for r in table if r["visit"] == "first" and r["full_s"] > LIMITS.get(r["steps"], 1e9)]
+    return int(bool(slow) or max(row["rss"] for row in table) > MEMORY_LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
