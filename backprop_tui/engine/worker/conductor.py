@@ -94,6 +94,7 @@ class Conductor:
             tokens=progress.tokens,
             tokens_per_s=figures.tokens / seconds if seconds > 0 else None,
             step_s=seconds,
+            trained=figures.learnt,
         )
         hit("worker.step")
         self._check_finite(figures)

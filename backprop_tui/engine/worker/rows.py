@@ -11,8 +11,10 @@ import torch
 
 #: Label of a token that is not learnt (what cross-entropy leaves out).
 IGNORED = -100
-#: Key of a batch that is not for the model: its number of real tokens, counted here to spare the device a look.
+#: Keys of a batch that are not for the model. Its number of real tokens, counted here to spare the device a look.
 TOKENS = "real_tokens"
+#: And its number of tokens whose loss counts.
+LEARNT = "learnt_tokens"
 
 
 class TokenRow(Protocol):
@@ -117,7 +119,7 @@ class Collator:
         return self.batch([int(example["sequence"]) for example in examples])
 
     def batch(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """The tensors of these sequences, and under `TOKENS` how many tokens are real."""
+        """The tensors of these sequences, and under `TOKENS` and `LEARNT` how many tokens are real and learnt."""
         sequences = self._sequences
         rows = [[sequences.store.row(index) for index in sequences.packs[number]] for number in numbers]
         longest = max(sum(len(ids) for ids, _ in pack) for pack in rows)
@@ -139,4 +141,5 @@ class Collator:
             "position_ids" if sequences.packed else "attention_mask": torch.from_numpy(extra),
             "labels": torch.from_numpy(labels),
             TOKENS: sum(len(ids) for pack in rows for ids, _ in pack),
+            LEARNT: sum(int((targets != IGNORED).sum()) for pack in rows for _, targets in pack),
         }

@@ -272,6 +272,12 @@ def plan_payload(
     spec: RunSpec, data: RunData, schedule: Schedule, loaded: Loaded, precision: Precision, batch_size: int
 ) -> dict[str, Any]:
     """What the worker is about to do."""
+    from backprop_tui.engine.worker.flops import flops_per_token
+
+    learnt = data.train.trained_tokens / max(1, data.train.tokens)
+    cost, why = flops_per_token(
+        loaded.model, trains_all=spec.model.method == "full", lengths=data.train.lengths, learnt_share=learnt
+    )
     rows_per_sequence = len(data.train) / max(1, len(data.sequences))
     return {
         "total_steps": schedule.total_steps,
@@ -291,4 +297,6 @@ def plan_payload(
         "dtype": precision.words,
         "save_every": schedule.save_every,
         "eval_every": schedule.eval_every,
+        "flops_per_token": cost,
+        **({"flops_reason": why} if why else {}),
     }

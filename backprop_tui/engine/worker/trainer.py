@@ -20,7 +20,7 @@ from trl import SFTConfig, SFTTrainer
 
 from backprop_tui.engine.worker.loading import Loaded
 from backprop_tui.engine.worker.precision import Precision
-from backprop_tui.engine.worker.rows import TOKENS, Collator, Sequences
+from backprop_tui.engine.worker.rows import LEARNT, TOKENS, Collator, Sequences
 from backprop_tui.engine.worker.schedule import Schedule
 from backprop_tui.protocol.spec import RunSpec
 
@@ -31,7 +31,8 @@ _OPTIMIZERS = {"adamw_torch": "adamw_torch_fused"}
 
 @dataclass(frozen=True, slots=True)
 class StepFigures:
-    """One optimiser step as the trainer saw it. `tokens` are the real ones of this step; `lr` is the rate it used."""
+    """One optimiser step as the trainer saw it. `tokens` are the real ones of this step, `learnt` those whose loss counts;
+    `lr` is the rate it used."""
 
     step: int
     epoch: float
@@ -39,6 +40,7 @@ class StepFigures:
     grad_norm: float
     lr: float
     tokens: int
+    learnt: int
     skipped: bool
 
 
@@ -73,7 +75,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
     def __init__(self, observer: Observer, sequences: Sequences, *, in_order: bool = False, **options: Any) -> None:
         self._observer = observer
         self._in_order = in_order
-        self._step_tokens = 0
+        self._step_tokens = self._step_learnt = 0
         tokenizer = options["processing_class"]
         super().__init__(
             train_dataset=sequences.index_dataset(),
@@ -91,6 +93,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         """Fetch the micro-batches of one step and count their real tokens."""
         samples, items = super().get_batch_samples(*args, **kwargs)
         self._step_tokens = sum(int(batch.pop(TOKENS)) for batch in samples)
+        self._step_learnt = sum(int(batch.pop(LEARNT)) for batch in samples)
         return samples, items
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -105,6 +108,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             grad_norm=float(logs["grad_norm"]),
             lr=float(logs["learning_rate"]),
             tokens=self._step_tokens,
+            learnt=self._step_learnt,
             skipped=bool(self.accelerator.optimizer_step_was_skipped),
         )
         if self._observer.step_end(self, figures):
@@ -116,7 +120,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
 
     def summed_loss(self, batch: dict[str, Any]) -> float:
         """Negative log-likelihood summed over the learnt tokens of a batch, in nats; no gradient."""
-        inputs = self._prepare_inputs({name: value for name, value in batch.items() if name != TOKENS})
+        inputs = self._prepare_inputs({name: value for name, value in batch.items() if name not in (TOKENS, LEARNT)})
         with torch.no_grad(), self.compute_loss_context_manager():
             loss = self.compute_loss(self.model, inputs, num_items_in_batch=1)
         self._metrics["eval"].clear()
