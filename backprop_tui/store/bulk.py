@@ -61,7 +61,7 @@ class StretchDecoder:
 
         Args:
             block: lines, each with its newline.
-            whole: fold every event one by one, as the end of a journal deserves.
+            whole: fold every event one by one.
         """
         lines = block.split(b"\n")
         lines.pop()

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 #: From this many unread bytes on the steps go to columns in files: less is read again in a moment.
 WORTH_FILES = 8 << 20
-#: What is nearer to the end of the journal than this is folded event by event.
-FEW = 1 << 20
 _BLOCK = 1 << 20
 
 
@@ -117,7 +115,6 @@ class History:
     def _rest(self) -> Iterator[Stretch]:
         tail = self._tail
         while True:
-            near_end = tail.left <= FEW
             block = tail.take(_BLOCK)
             if not block:
                 return
@@ -128,7 +125,7 @@ class History:
                 decoder = self._decoder = StretchDecoder()
             decoder.seq = max(decoder.seq, tail.seq)
             before = decoder.damaged
-            stretches = decoder.decode(block, whole=near_end)
+            stretches = decoder.decode(block)
             tail.damaged += decoder.damaged - before
             tail.skip_to(decoder.seq)
             yield from stretches

@@ -64,9 +64,8 @@ class Book:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small journals take the ways of large ones: several blocks, the last one folded whole, columns in files."""
+    """Small journals take the ways of large ones: several blocks, columns in files."""
     monkeypatch.setattr(history, "_BLOCK", 20_000)
-    monkeypatch.setattr(history, "FEW", 10_000)
     monkeypatch.setattr(history, "WORTH_FILES", 50_000)
 
 

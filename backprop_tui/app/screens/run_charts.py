@@ -65,6 +65,8 @@ class RunCharts(RunCommands):
 
 def waiting_words(model: RunModel) -> str:
     """What an empty chart says."""
+    if model.reading:
+        return "Reading what this run recorded."
     if not model.state.live:
         return "This run recorded no steps."
     return "The curve begins with the first step."
