@@ -69,6 +69,14 @@ class LogSearch:
             piece += step
         return None
 
+    def rows_of(self, piece: int) -> list[LogRow]:
+        """The lines of a piece that hold the text."""
+        if self._known(piece) == 0:
+            return []
+        wanted = self._look(piece)
+        rows = self.lines.piece_rows(piece) if wanted else []
+        return [rows[index] for index in wanted]
+
     def count(self, told: Callable[[], object] = _never, stop: Stop = _never) -> None:
         """Look at every piece not looked at yet, newest first; `told()` is called after each."""
         for piece in range(self.lines.book.pieces - 1, -1, -1):
