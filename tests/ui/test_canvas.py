@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from backprop_tui.app.glyphs import Marks
 from backprop_tui.app.widgets.axes import grown_end, label, linear_range, log_range
-from backprop_tui.app.widgets.canvas import DOTS, Canvas, Window, envelope, pack, raster
+from backprop_tui.app.widgets.canvas import DOTS, Canvas, Window, pack, raster
+from backprop_tui.app.widgets.decimate import Blocks, envelope
 
 MARKS: list[Marks] = ["braille", "block", "ascii"]
 values = st.lists(
@@ -142,3 +143,22 @@ def test_the_followed_axis_holds_the_newest_point_and_moves_rarely(newest: int, 
     if total is not None and newest <= total:
         assert end <= total
     assert len({grown_end(step, None) for step in range(1000, 2000)}) <= 20
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), size=st.integers(300, 20_000), columns=st.integers(1, 12), cut=st.integers(0, 299),
+    log=st.booleans(), odd=st.integers(0, 5),
+)  # fmt: skip
+def test_blocks_change_nothing_but_the_time(seed: int, size: int, columns: int, cut: int, log: bool, odd: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.standard_normal(size)
+    y[rng.integers(0, size, odd)] = rng.choice([math.nan, math.inf, -math.inf, 1e30], odd)
+    blocks = Blocks()
+    for end in (cut, size // 2, size):
+        blocks.update(y[:end])
+    x = np.cumsum(rng.integers(1, 4, size))
+    edges = np.linspace(float(x[cut]) - 0.5, float(x[-1]) - cut / 7, columns + 1)
+    if edges[0] < edges[-1]:
+        plain, quick = envelope(x, y, edges, log=log), envelope(x, y, edges, log=log, blocks=blocks)
+        np.testing.assert_array_equal(plain, quick)

@@ -1,17 +1,15 @@
-"""Curves as characters: decimation that loses no spike, and packing of dots into braille, half blocks or ASCII.
-
-A curve is cut into columns of dots. Each column is filled from the lowest to the highest value the polyline takes within
-it, so a single outlier among a million points still shows. A value that is not finite breaks the line. The work is one
-`reduceat` over the points in view and array arithmetic over the cells; nothing loops over either in Python.
+"""Curves as characters: columns of dots from an envelope's lowest to its highest value, packed into braille, half blocks or
+ASCII. Array arithmetic over the cells; nothing loops over them in Python.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from backprop_tui.app.glyphs import Marks
+from backprop_tui.app.widgets.decimate import envelope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,82 +31,6 @@ class Window:
     stop: float
     low: float
     high: float
-
-
-def first_at(x: NDArray[Any], keys: NDArray[np.float64], side: Literal["left", "right"]) -> NDArray[np.int64]:
-    """`x.searchsorted(keys, side)` that never converts the whole of a long integer or single-precision `x`."""
-    import numpy as np
-
-    if x.dtype.kind in "iu":
-        bounds = np.iinfo(x.dtype)
-        whole = np.ceil(keys) if side == "left" else np.floor(keys)
-        # The largest float below 2**63 is 2**63 - 1024: casting the bound itself would overflow.
-        keys = np.clip(whole, float(bounds.min), float(bounds.max) * (1 - 1e-15)).astype(x.dtype)
-        return x.searchsorted(keys, side)
-    return x.searchsorted(keys.astype(x.dtype, copy=False), side)
-
-
-def envelope(
-    x: NDArray[Any], y: NDArray[Any], edges: NDArray[np.float64], *, log: bool = False
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lowest and highest value of the polyline between each two neighbouring `edges`; NaN where it is absent.
-
-    Args:
-        x: ascending, shape (n,).
-        y: its values, shape (n,); neighbours of a non-finite value are not joined.
-        edges: ascending, shape (columns + 1,), in units of x; the last one belongs to the last column.
-        log: give decimal logarithms; values that have none are gaps.
-
-    Returns:
-        two arrays of shape (columns,).
-    """
-    import numpy as np
-
-    columns = len(edges) - 1
-    low, high = np.full(columns, np.nan), np.full(columns, np.nan)
-    if not len(x):
-        return low, high
-    # Overflowing sums of huge values are somebody's data, not an error.
-    with np.errstate(all="ignore"):
-        at = first_at(x, edges, "left")
-        inner = at.copy()
-        inner[-1] = first_at(x, edges[-1:], "right")[0]
-        filled = np.flatnonzero(np.diff(inner))
-        if len(filled):
-            low[filled], high[filled] = _extremes(y[inner[0] : inner[-1]], inner[:-1][filled] - inner[0], log)
-
-        # Where the line crosses a column's edges, unless its two neighbours are not joined.
-        right = np.clip(at, 0, len(x) - 1)
-        left = np.clip(first_at(x, edges, "right") - 1, 0, len(x) - 1)
-        x0, x1 = x[left].astype(np.float64), x[right].astype(np.float64)
-        y0, y1 = _shown(y[left], log), _shown(y[right], log)
-        joined = (right - left <= 1) & (x0 <= edges) & (x1 >= edges)
-        span = x1 - x0
-        share = np.divide(edges - x0, span, out=np.zeros_like(edges), where=span > 0)
-        crossing = np.where(joined, y0 * (1 - share) + y1 * share, np.nan)
-        for edge in (crossing[:-1], crossing[1:]):
-            low, high = np.fmin(low, edge), np.fmax(high, edge)
-    return low, high
-
-
-def _extremes(y: NDArray[Any], starts: NDArray[np.int64], log: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Least and greatest finite value from each start to the next; a second pass only where something must be left out."""
-    import numpy as np
-
-    low, high = np.fmin.reduceat(y, starts), np.fmax.reduceat(y, starts)
-    if np.isinf(low).any() or np.isinf(high).any() or (log and (low <= 0).any()):
-        kept = np.isfinite(y) & (y > 0) if log else np.isfinite(y)
-        y = np.where(kept, y, np.nan)
-        low, high = np.fmin.reduceat(y, starts), np.fmax.reduceat(y, starts)
-    return (np.log10(low.astype(float)), np.log10(high.astype(float))) if log else (low, high)
-
-
-def _shown(y: NDArray[Any], log: bool) -> NDArray[np.float64]:
-    import numpy as np
-
-    y = y.astype(np.float64)
-    y = np.where(np.isfinite(y), y, np.nan)
-    return np.log10(np.where(y > 0, y, np.nan)) if log else y
 
 
 def raster(

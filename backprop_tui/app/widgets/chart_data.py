@@ -9,20 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from backprop_tui.app.widgets.canvas import envelope, first_at
 from backprop_tui.app.widgets.chart_state import XAxis
+from backprop_tui.app.widgets.decimate import Blocks, envelope, first_at
 from backprop_tui.app.widgets.smoothing import Smoother, smoother
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Envelopes and averages kept; a grid of six needs four each, two for each guess of its width.
-_KEPT = 48
+#: Envelopes and averages kept; a grid of six needs two each.
+_KEPT = 32
+#: Points from which extremes of blocks are kept too.
+_LONG = 50_000
 
 
 class Curves(Protocol):
-    """What a chart asks of a run's series; `store.series.SeriesStore` is one."""
+    """What a chart asks of a run's series, as `store.series.SeriesStore` answers it; `cuts`, where there is one, counts pasts
+    that were rewritten.
+    """
 
     seams: list[int]
 
@@ -67,6 +71,8 @@ class Source:
         self.label, self.store, self.slot, self.began = label, store, slot, began
         self._smoothers: dict[tuple[str, str], tuple[object, Smoother]] = {}
         self._kept: dict[tuple[str, str, XAxis, bool, int], _Kept] = {}
+        self._blocks: dict[tuple[str, bool], tuple[object, int, Blocks]] = {}
+        self._odd: dict[str, tuple[tuple[object, ...], int, NDArray[Any]]] = {}
         self._risen: dict[str, _Risen] = {}
 
     # -- values -------------------------------------------------------------------------------------------------------
@@ -76,15 +82,15 @@ class Source:
         steps, values = self.store.get(metric)
         if smoothing == "raw" or not len(values):
             return steps, values
-        key, seams = (metric, smoothing), tuple(self.store.seams)
+        key, past = (metric, smoothing), self._past()
         held = self._smoothers.get(key)
-        if held is None or held[0] != seams:
+        if held is None or held[0] != past:
             made = smoother(smoothing)
             if made is None:
                 return steps, values
             # One smoothing per metric: at a million steps each takes megabytes.
             self._smoothers = {other: kept for other, kept in self._smoothers.items() if other[0] != metric}
-            held = self._smoothers[key] = (seams, made)
+            held = self._smoothers[key] = (past, made)
         return steps, held[1].of(values)
 
     def at(self, metric: str, step: float, smoothing: str = "raw") -> tuple[int, float] | None:
@@ -94,6 +100,35 @@ class Source:
         steps, values = self.curve(metric, smoothing)
         index = int(first_at(steps, np.array([float(step)]), "right")[0]) - 1 if len(steps) else -1
         return None if index < 0 else (int(steps[index]), float(values[index]))
+
+    def _blocks_of(self, metric: str, smoothing: str, values: NDArray[Any]) -> Blocks | None:
+        if len(values) < _LONG:
+            return None
+        past = (self._past(), smoothing)
+        held = self._blocks.get((metric, smoothing != "raw"))
+        if held is None or held[0] != past or held[1] > len(values):
+            held = (past, 0, Blocks())
+        self._blocks[metric, smoothing != "raw"] = (past, len(values), held[2].update(values))
+        return held[2]
+
+    def odd(self, metric: str) -> NDArray[Any]:
+        """Steps at which a metric is not a number, ascending."""
+        import numpy as np
+
+        steps, values = self.store.get(metric)
+        known = self._odd.get(metric)
+        begin, found = 0, steps[:0]
+        if known is not None and known[0] == self._past() and known[1] <= len(steps):
+            _, begin, found = known
+        if begin < len(steps):
+            fresh = steps[begin:][~np.isfinite(values[begin:])]
+            found = np.concatenate((found, fresh)) if len(fresh) else found
+            self._odd[metric] = (self._past(), len(steps), found)
+        return found
+
+    def _past(self) -> tuple[object, ...]:
+        """Another one when points that were handed out have been superseded."""
+        return *self.store.seams, getattr(self.store, "cuts", 0)
 
     # -- x axes -------------------------------------------------------------------------------------------------------
 
@@ -186,7 +221,7 @@ class Source:
             return np.full(columns, np.nan), np.full(columns, np.nan)
         key = (metric, smoothing, axis, log, columns)
         kept = self._kept.get(key)
-        size, past = len(steps), tuple(self.store.seams)
+        size, past = len(steps), self._past()
         fits = kept is not None and kept.view == view and kept.size <= size and kept.past[0] == past
         if kept is not None and fits and _ending(steps, values, kept.size) == kept.past[1]:
             if kept.size == size:
@@ -199,7 +234,7 @@ class Source:
                 low[column:], high[column:] = envelope(steps, values, edges[column:], log=log)
         else:
             edges = self.to_steps(np.linspace(start, stop, columns + 1), axis)
-            low, high = envelope(steps, values, edges, log=log)
+            low, high = envelope(steps, values, edges, log=log, blocks=self._blocks_of(metric, smoothing, values))
         if len(self._kept) >= _KEPT:
             self._kept.clear()
         self._kept[key] = _Kept(view, (past, _ending(steps, values, size)), size, low, high)

@@ -31,9 +31,9 @@ def grid_shape(width: int, height: int, count: int) -> tuple[int, int]:
 
 
 def draw_grid(
-    plots: Sequence[Plot], shape: tuple[int, int], width: int, height: int, glyphs: Glyphs
+    plots: Sequence[Plot], shape: tuple[int, int], width: int, height: int, glyphs: Glyphs, before: Sequence[Area] = ()
 ) -> tuple[list[Line], list[Area]]:
-    """The plots, row by row, and where each is; places that stay empty are blank."""
+    """The plots, row by row, and where each is, which the next picture takes as `before`; empty places are blank."""
     across, down = shape
     lines: list[Line] = []
     areas: list[Area] = []
@@ -48,16 +48,17 @@ def draw_grid(
             if index >= len(plots):
                 cells.append([fit((), wide)] * tall)
                 continue
-            cell, area = _cell(plots[index], wide, tall, glyphs)
+            gutters = before[index].gutters if index < len(before) else (6, 0)
+            cell, area = _cell(plots[index], wide, tall, glyphs, gutters)
             cells.append(cell)
             areas.append(replace(area, left=area.left + left, top=top + 1))
         lines += [tuple(piece for cell in cells for piece in cell[y]) for y in range(tall)]
     return lines, areas
 
 
-def _cell(plot: Plot, width: int, height: int, glyphs: Glyphs) -> tuple[list[Line], Area]:
+def _cell(plot: Plot, width: int, height: int, glyphs: Glyphs, before: tuple[int, int]) -> tuple[list[Line], Area]:
     mark = f"{glyphs.focus} " if plot.picked else "  "
     name: Line = ((mark, "focus"), (plot.title, "focus" if plot.picked else "strong"))
     head = spread(name, (*chart_words.values(plot, width - len(plot.title) - 4, glyphs), (" ", "text")), width - 1)
-    inside, area = draw(plot, width - 1, height - 1, glyphs)
+    inside, area = draw(plot, width - 1, height - 1, glyphs, before)
     return [fit(line, width) for line in [head, *inside]], area

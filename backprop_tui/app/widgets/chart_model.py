@@ -381,20 +381,20 @@ class ChartModel:
 
     def paint(self, width: int, height: int, glyphs: Glyphs) -> list[Line]:
         """The chart as at most `height` lines."""
-        self.areas = []
+        before, self.areas = self.areas, []
         if width < _LEAST_WIDTH or height < _LEAST_HEIGHT or not self.known:
             # An empty chart must not cost the first paint an import of numpy.
             message: Line = ((f" {self.empty or 'Nothing recorded yet.'}", "muted"),)
             return [fit((), width)] * (height // 2) + [message]
         if self.state.layout == "grid":
             self.grid = grid_shape(width, height, len(self.names))
-            lines, self.areas = draw_grid(self.plots(), self.grid, width, height, glyphs)
+            lines, self.areas = draw_grid(self.plots(), self.grid, width, height, glyphs, before)
             return lines
         plot = self.plots()[0]
         if not plot.curves:
             message = ((f" {metric_of(self.metric).title} was not recorded by this run; m lists what was.", "muted"),)
             return [fit((), width)] * (height // 2) + [message]
         legend = chart_words.legend(plot, width, glyphs) if plot.crowded and height >= _LEAST_HEIGHT + 4 else []
-        lines, area = draw(plot, width, height - len(legend), glyphs)
+        lines, area = draw(plot, width, height - len(legend), glyphs, *(area.gutters for area in before[:1]))
         self.areas = [replace(area, top=len(legend))]
         return [*legend, *lines]

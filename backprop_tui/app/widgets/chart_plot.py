@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from backprop_tui.app.glyphs import Glyphs
 from backprop_tui.app.marks import KINDS, MarkKind, Marks
 from backprop_tui.app.widgets import axes
-from backprop_tui.app.widgets.canvas import Canvas, Window, first_at
+from backprop_tui.app.widgets.canvas import Canvas, Window
 from backprop_tui.app.widgets.chart_data import Source
 from backprop_tui.app.widgets.chart_metrics import metric_of
 from backprop_tui.app.widgets.chart_state import XAxis
@@ -109,6 +109,9 @@ class Drawn:
     front: tuple[NDArray[np.float64], NDArray[np.float64]] | None
 
 
+_EMPTY = Scale("", 0.0, 1.0, [0.0, 1.0], ["0", "1"])
+
+
 def measure(plot: Plot, columns: int, parts: int) -> list[Drawn]:
     """Cut every curve into columns and give each unit the scale that holds all of it in view."""
     import numpy as np
@@ -125,9 +128,8 @@ def measure(plot: Plot, columns: int, parts: int) -> list[Drawn]:
         if np.isfinite(low).any():
             reach.setdefault(metric_of(curve.metric).unit, []).extend((float(np.nanmin(low)), float(np.nanmax(high))))
     scales = {unit: _scale(unit, min(ends), max(ends), parts, log=plot.log) for unit, ends in reach.items()}
-    empty = Scale("", 0.0, 1.0, [0.0, 1.0], ["0", "1"])
     return [
-        Drawn(curve, scales.get(metric_of(curve.metric).unit, empty), low, high, front)
+        Drawn(curve, scales.get(metric_of(curve.metric).unit, _EMPTY), low, high, front)
         for curve, low, high, front in cut
     ]
 
@@ -157,6 +159,7 @@ class Area:
     top: int
     width: int
     height: int
+    gutters: tuple[int, int]
 
     def holds(self, x: int, y: int) -> bool:
         """Whether a cell belongs to the plot; its axes count."""
@@ -168,20 +171,32 @@ class Area:
         return self.plot.start + share * (self.plot.stop - self.plot.start)
 
 
-def draw(plot: Plot, width: int, height: int, glyphs: Glyphs) -> tuple[list[Line], Area]:
-    """The plot with its axes as `height` lines of `width` cells, and where its inside is; `height` is at least 3."""
+def draw(
+    plot: Plot, width: int, height: int, glyphs: Glyphs, before: tuple[int, int] = (6, 0)
+) -> tuple[list[Line], Area]:
+    """The plot with its axes as `height` lines of `width` cells, and where its inside is.
+
+    Args:
+        plot: what to draw.
+        width: cells across.
+        height: lines, at least 3.
+        glyphs: the signs.
+        before: widths of the labels at the left and right the last time (`Area.gutters`); a right guess saves work.
+    """
     rows, parts = height - 2, max(2, (height - 2) // 3)
-    # The gutters depend on the labels, the columns on the gutters: the first guess is nearly always the answer.
-    drawn = measure(plot, max(1, width - 8) * 2, parts)
-    scales = scales_of(drawn)
-    main = scales[0] if scales else Scale("", 0.0, 1.0, [0.0, 1.0], ["0", "1"])
-    left = max(len(text) for text in main.labels) + 2
-    second = scales[1] if len(scales) > 1 and width >= _SECOND_SCALE else None
-    right = max(len(text) for text in second.labels) + 2 if second else 0
-    canvas = Canvas(
-        max(1, width - left - 1 - right), rows, Window(plot.start, plot.stop, main.low, main.high), glyphs.marks
-    )
-    drawn = measure(plot, canvas.columns, parts)
+    left, right = before
+    while True:
+        # The columns depend on the labels and the labels on what the columns hold; the last guess is nearly always right.
+        canvas = Canvas(max(1, width - left - 1 - right), rows, Window(plot.start, plot.stop, 0.0, 1.0), glyphs.marks)
+        drawn = measure(plot, canvas.columns, parts)
+        scales = scales_of(drawn)
+        main = scales[0] if scales else _EMPTY
+        second = scales[1] if len(scales) > 1 and width >= _SECOND_SCALE else None
+        wanted = _gutter(main), _gutter(second) if second else 0
+        if (left, right) == wanted:
+            break
+        left, right = wanted
+    canvas.window = Window(plot.start, plot.stop, main.low, main.high)
     _lines_behind(canvas, plot, glyphs)
     for one in drawn:
         if one.front is not None:
@@ -219,7 +234,11 @@ def draw(plot: Plot, width: int, height: int, glyphs: Glyphs) -> tuple[list[Line
         lines.append(tuple(line))
     lines.append(((" " * left, "text"), (glyphs.corner, "grid"), *_mark_row(canvas, plot, glyphs)))
     lines.append(((_x_labels(canvas, plot.axis, left + 1, width), "muted"),))
-    return lines, Area(plot, left + 1, 0, canvas.width, rows)
+    return lines, Area(plot, left + 1, 0, canvas.width, rows, (left, right))
+
+
+def _gutter(scale: Scale) -> int:
+    return max(len(text) for text in scale.labels) + 2
 
 
 def _lines_behind(canvas: Canvas, plot: Plot, glyphs: Glyphs) -> None:
@@ -263,14 +282,12 @@ def odd_places(curve: Curve, plot: Plot) -> list[float]:
     """Where a curve in view is not a number, in units of the axis; the newest thousand."""
     import numpy as np
 
-    steps, values = curve.source.curve(curve.metric)
-    if not len(steps):
+    odd = curve.source.odd(curve.metric)
+    if not len(odd):
         return []
     ends = curve.source.to_steps(np.array([plot.start, plot.stop]), plot.axis)
-    first, last = int(first_at(steps, ends[:1], "left")[0]), int(first_at(steps, ends[1:], "right")[0])
-    odd = np.flatnonzero(~np.isfinite(values[first:last]))[-1000:] + first
-    places = curve.source.to_units(steps[odd], plot.axis).tolist() if len(odd) else []
-    return [x for x in places if plot.start <= x <= plot.stop]
+    odd = odd[(odd >= ends[0]) & (odd <= ends[1])][-1000:]
+    return [x for x in curve.source.to_units(odd, plot.axis).tolist() if plot.start <= x <= plot.stop]
 
 
 def _cross(canvas: Canvas, plot: Plot, drawn: list[Drawn], glyphs: Glyphs) -> None:

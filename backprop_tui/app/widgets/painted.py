@@ -7,14 +7,16 @@ Nothing is written when nothing changed. Pieces never pass through markup; forei
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color, ColorParseError
-from textual.geometry import Region, Size
+from textual.geometry import Offset, Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -26,6 +28,8 @@ Piece = tuple[str, str]
 Line = tuple[Piece, ...]
 #: Equal cells between two changes that are cheaper to resend than to skip: a cursor move and a colour cost about this much.
 _BRIDGE = 12
+#: Text of one cell per character: Latin, box drawing, blocks, shapes, braille. A chart is made of these.
+_NARROW = re.compile("[ -~\u00a1-\u00ac\u00ae-\u00ff\u2500-\u25fc\u2800-\u28ff]*").fullmatch
 _TEXT_STYLES = frozenset({"bold", "dim", "italic", "underline", "reverse", "bold underline", "bold reverse"})
 
 
@@ -41,6 +45,8 @@ class Inked(Widget):
         # With links on, every mouse move over a cell boundary repaints the whole widget.
         self.auto_links = False
         self._inks: dict[str, Style] = {}
+        #: Letters of jump mode over the content: by line, where and which.
+        self.jump_marks: dict[int, list[tuple[int, str]]] = {}
 
     def ink(self, role: str) -> Style:
         """Rich style of a role over this widget's background."""
@@ -57,6 +63,28 @@ class Inked(Widget):
         """Another theme or background: the remembered styles are void."""
         self._inks.clear()
         super().notify_style_update()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """What the widget paints, under the letters of jump mode."""
+        return self.with_marks(super().render_lines(crop), crop, self.content_offset)
+
+    def with_marks(self, strips: list[Strip], crop: Region, offset: Offset = Offset(0, 0)) -> list[Strip]:
+        """Lay the letters over painted lines; `offset` is where the content begins in them."""
+        if not self.jump_marks:
+            return strips
+        style = self.ink("cursor") + Style(reverse=True, bold=True)
+        for y, row in self.jump_marks.items():
+            at = y + offset.y - crop.y
+            if not 0 <= at < len(strips):
+                continue
+            for x, label in row:
+                start = x + offset.x - crop.x
+                strip = strips[at]
+                if 0 <= start <= strip.cell_length - len(label):
+                    letters = Strip([Segment(label, style)], len(label))
+                    after = strip.crop(start + len(label))
+                    strips[at] = Strip.join([strip.crop(0, start), letters, after])
+        return strips
 
 
 @lru_cache(maxsize=256)
@@ -110,6 +138,10 @@ class Painted(Inked):
         self._lines = lines
         if changed:
             self.refresh(*changed)
+
+    def forget(self) -> None:
+        """What was painted is void: the signs are other ones."""
+        self._lines = None
 
     def render_line(self, y: int) -> Strip:
         """One line of what was painted last."""
@@ -193,8 +225,8 @@ def changed_spans(old: Line, new: Line, width: int) -> list[tuple[int, int]]:
 def _cells(line: Line, width: int) -> list[Piece]:
     cells: list[Piece] = []
     for text, role in line:
-        if text.isascii():
-            cells.extend((char, role) for char in text)
+        if text.isascii() or _NARROW(text):
+            cells.extend(zip(text, repeat(role)))
             continue
         for char in text:
             length = cell_len(char)

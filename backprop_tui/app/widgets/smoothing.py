@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BLOCK = 64
+#: Largest size kept in single precision, and the rows by which a long result grows.
+_SINGLE, _STRIDE = 1e37, 1 << 17
 #: Points sorted at a time by the median: the rows of its network stay in the processor's cache.
 _CHUNK = 8192
 #: What a person may choose, in the order of the key; the number is the weight on the past or the count of points.
@@ -41,34 +43,43 @@ def smoother(name: str) -> Smoother | None:
     return None
 
 
+def _same(one: float, other: float) -> bool:
+    return one == other or (one != one and other != other)
+
+
 class _Growing:
-    """Keeps the result so far and notices when the past is another one."""
+    """Keeps the result so far and notices when the past is another one.
+
+    Results are kept in single precision while they fit, which is more than a screen shows, and half the memory.
+    """
 
     def __init__(self) -> None:
         self._done: NDArray[Any] | None = None
-        self._last: Any = None
+        self._last = 0.0
         self._size = 0
 
     def of(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Smoothed values, shape (n,) like `y`."""
         import numpy as np
 
         size, done = self._size, self._done
-        same = done is not None and done.dtype == y.dtype and len(y) >= size
-        if same and size:
-            # Curves only grow at their end or are cut and written anew: an unchanged last point means an unchanged past.
-            same = bool(y[size - 1] == self._last or (y[size - 1] != y[size - 1] and self._last != self._last))
-        if not same or done is None:
+        # Curves only grow at their end or are cut and written anew: an unchanged last point means an unchanged past.
+        if done is None or len(y) < size or (size and not _same(float(y[size - 1]), self._last)):
             self.restart()
-            done, size = np.empty(max(1024, len(y)), dtype=y.dtype), 0
-        if len(y) > len(done):
-            done = np.concatenate((done[:size], np.empty(max(len(y) - size, size // 4), dtype=y.dtype)))
+            done, size = np.empty(max(1024, len(y)), dtype=np.float32), 0
         if len(y) > size:
             fresh = np.full(len(y) - size, np.nan)
             finite = np.flatnonzero(np.isfinite(y[size:]))
             # Sums of values near the end of the range of floats would overflow; at the edge of the picture it doesn't show.
             fresh[finite] = self.extend(np.clip(y[size:][finite].astype(np.float64), -1e300, 1e300))
+            if done.dtype == np.float32 and bool((np.abs(fresh) > _SINGLE).any()):
+                done = done.astype(np.float64)
+            if len(y) > len(done):
+                grown = np.empty(max(len(y), size + min(size, _STRIDE)), dtype=done.dtype)
+                grown[:size] = done[:size]
+                done = grown
             done[size : len(y)] = fresh
-        self._done, self._size, self._last = done, len(y), y[len(y) - 1] if len(y) else None
+        self._done, self._size, self._last = done, len(y), float(y[-1]) if len(y) else 0.0
         return done[: len(y)]
 
     def restart(self) -> None:
