@@ -37,7 +37,7 @@ def _columns(answer: Answer, glyphs: Glyphs) -> list[tuple[str, str, str, list[P
     good, bad = ("+", "x") if glyphs.marks == "ascii" else ("✓", "✗")
     found: list[tuple[str, str, str, list[Piece]]] = []
     if answer.reference:
-        found.append(("right", " ", "muted", [(safe_block(answer.reference, limit=_SHOWN), "text")]))
+        found.append(("ref", " ", "muted", [(safe_block(answer.reference, limit=_SHOWN), "text")]))
     for title, text, match, role in (
         ("base", answer.base, answer.base_match, "text"),
         ("tuned", answer.tuned, answer.tuned_match, "strong"),
