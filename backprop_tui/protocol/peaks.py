@@ -46,6 +46,9 @@ def peak_flops(device: str, dtype: str) -> tuple[float | None, str]:
         return None, f"no peak is listed for {maths or 'unknown'} arithmetic"
     words = f" {device.lower()} "
     for part, peak, knows_bfloat16 in _PEAKS:
+        if part.startswith("geforce") and not device.lower().endswith(part):
+            # Laptop, D and other variants of a consumer card share its name and not its speed.
+            continue
         # Whole words: "a10" must not be found in "a100", nor "a4000" in "a40".
         if f" {part} " in words or f" {part}-" in words or ("-" in part and f" {part}" in words):
             if maths == "bfloat16" and not knows_bfloat16:
