@@ -136,8 +136,7 @@ class Alerts:
             clocks, walls = series.get("wall")
             at = int(clocks.searchsorted(last))
             wall = float(walls[at]) if at < len(walls) else math.nan
-            word = wording.loss(float(values[odd[-1]]))
-            text = f"loss was {word} at step {first:,}" if first == last else f"loss was {word} from step {first:,} on"
+            text = f"loss was {wording.loss(float(values[odd[-1]]))}"
             self._add(Alert(wall, "error", "LOSS_ODD", text, "Lower the learning rate.", first, 0, len(odd)))
 
     def damage(self, lines: int) -> None:

@@ -6,7 +6,7 @@ from backprop_tui.app.actions import Action
 
 LOG: tuple[Action, ...] = (
     Action("log.find", "slash", "find", "Find in the log", "Searches all of it as you type; Esc forgets it.", "Find"),
-    Action("log.next", "n", "next_hit(1)", "Next hit", "The next line that holds the text.", "Hits", "n/N"),
+    Action("log.next", "n", "next_hit(1)", "Next hit", "The next line that holds the text."),
     Action("log.previous", "N", "next_hit(-1)", "Hit before", "The line before that holds the text."),
     Action("log.level", "v", "level", "Quietest level shown", "info, warn, error, debug, around.", "Level"),
     Action(
@@ -14,7 +14,7 @@ LOG: tuple[Action, ...] = (
     ),
     Action("log.wrap", "w", "wrap", "Wrap long lines", "Or cut them at the edge."),
     Action("log.times", "t", "times", "How times are written", "Clock, since the start, date and clock."),
-    Action("log.go", "colon", "go_to", "Go to…", "A step, 50%, a time of day, or #line.", "Go to", ":"),
+    Action("log.go", "colon", "go_to", "Go to…", "A step, 50%, a time of day, or #line.", show=":"),
     Action("log.chart", "enter", "to_chart", "Show its step on the chart", "The step the line belongs to."),
     Action("log.range", "space", "range", "Begin a range", "Moving extends it; y copies it."),
     Action(

@@ -42,12 +42,16 @@ class RunLog(RunCharts):
         if alert is None:
             return
         log = self.query_one(LogView)
+        self.bring_log()
         if alert.step is not None:
             self._chart_to(alert.step)
         if alert.seq:
             log.go_to_seq(alert.seq)
         elif alert.step is not None:
             log.go_to_step(alert.step)
+
+    def bring_log(self) -> None:
+        """See to it that the log is on the screen."""
 
     def on_log_base_to_chart(self, message: LogView.ToChart) -> None:
         """A line of the log belongs to a step."""

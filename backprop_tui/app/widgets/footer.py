@@ -67,13 +67,12 @@ class Footer(Painted):
         return [(*kept, *tail)]
 
     def _hints(self) -> list[tuple[Action, str]]:
-        """Active actions that have a hint, with the key that calls them now, in table order."""
+        """Active actions that have a hint, with the key that calls them now: those of the focused panel first."""
         offers = getattr(self.screen, "offers", lambda _: True)
-        return [
-            (action, key_shown(action, keys))
-            for action, keys, _ in active_keys(self.screen).values()
-            if action.hint and offers(action)
-        ]
+        focused = self.screen.focused
+        found = [entry for entry in active_keys(self.screen).values() if entry[0].hint and offers(entry[0])]
+        found.sort(key=lambda entry: entry[2].node is not focused)
+        return [(action, key_shown(action, keys)) for action, keys, _ in found]
 
 
 def _pieces(hints: Sequence[tuple[Action, str]], before: str, roomy: bool) -> list[Piece]:

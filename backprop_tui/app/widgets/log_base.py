@@ -21,7 +21,7 @@ from backprop_tui.app.keymap import moves
 from backprop_tui.app.log_feed import Choice, LogFeed, Window
 from backprop_tui.app.run_model import RunModel
 from backprop_tui.app.widgets.lines import moves_away
-from backprop_tui.app.widgets.log_paint import TIMES, Manner, paint_row, split
+from backprop_tui.app.widgets.log_paint import TIMES, Manner, paint_row, paint_unfinished
 from backprop_tui.app.widgets.painted import Line, Painted, Piece
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.store.layout import RunDir
@@ -191,8 +191,7 @@ class LogBase(Painted, can_focus=True):
         lines: list[Line] = []
         if self.follow:
             if window.unfinished:
-                words = split([(window.unfinished, "text")], max(8, width - 17))[0]
-                lines.append(((f"{' ' * 10}", "muted"), (f"{'worker':<6} ", "muted"), *words))
+                lines.append(paint_unfinished(window.unfinished, width, self.manner))
             number = window.total
             while number > 0 and len(lines) < height:
                 number -= 1

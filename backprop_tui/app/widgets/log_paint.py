@@ -49,6 +49,16 @@ def paint_row(row: LogRow, width: int, manner: Manner, glyphs: Glyphs, *, here: 
     return [(*head, *parts[0]), *((*margin, *part) for part in parts[1:])]
 
 
+def paint_unfinished(text: str, width: int, manner: Manner) -> Line:
+    """A line that the worker has begun and not ended, in one line without a time."""
+    margin = " " * (_TIME_WIDTH[manner.times] + 2)
+    return (
+        (margin, "muted"),
+        (f"{'worker':<6} ", "muted"),
+        *split([(text, "text")], max(8, width - len(margin) - 7))[0],
+    )
+
+
 def time_words(row: LogRow, manner: Manner) -> str:
     """When it was, in a fixed width; `~` for a line that only lies near that time."""
     width = _TIME_WIDTH[manner.times]
