@@ -12,7 +12,7 @@ from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.differences import ABSENT, Differing, differing
 from backprop_tui.store.entry import Entry, entry_of
 from backprop_tui.store.explain import Explanation, explain
-from backprop_tui.store.layout import RunDir, find_run
+from backprop_tui.store.layout import find_run
 from backprop_tui.store.outcomes import OUTCOMES, Outcome, first_outcome
 from backprop_tui.store.summary import load_summary
 
@@ -27,6 +27,8 @@ def compare(args: Namespace, fits: list[Entry] | None, out: Output) -> int:
     runs = list({run.id: run for run in (find_run(name) for name in wanted)}.values())
     if len(runs) < 2:
         raise UsageError("COMPARE_NEEDS_TWO", "Comparing takes at least two runs.", "Name another, or widen --where.")
+    from backprop_tui.data.of_runs import data_lines
+
     summaries = [load_summary(run) for run in runs]
     entries = [entry_of(summary) for summary in summaries]
     differ = differing([summary.settings for summary in summaries])
@@ -38,26 +40,6 @@ def compare(args: Namespace, fits: list[Entry] | None, out: Output) -> int:
         return EXIT_OK
     _print(entries, differ, about, found, data, out)
     return EXIT_OK
-
-
-def data_lines(first: RunDir, other: RunDir) -> list[str] | None:
-    """How the data of two runs differs, one line a difference; None when one of them didn't note its data."""
-    from backprop_tui.data.changes import compare as compare_data
-
-    before, after = (run.read_dataset() or _launched(run) for run in (first, other))
-    if before is None or after is None:
-        return None
-    found = compare_data(before, after)
-    return [] if found.same else found.lines()
-
-
-def _launched(run: RunDir) -> dict[str, Any] | None:
-    from backprop_tui.protocol.errors import DataError
-
-    try:
-        return run.read_launched()
-    except DataError:
-        return None
 
 
 def _to_dict(

@@ -246,7 +246,7 @@ def _sentence(factors: Sequence[Factor], n: int) -> str:
     best = factors[0]
     name = " and ".join(best.keys)
     together = " (they changed together)" if len(best.keys) > 1 else ""
-    often = f"{best.chance:.0%} of shuffled outcomes do as well"
+    often = f"{best.chance:.0%} of shuffled outcomes do as well".replace("%", " %")
     if best.verdict == "stands out":
         return f"{name}{together} stands out over {n} runs: only {often}. Not a proof; vary it alone to be sure."
     if best.verdict == "a hint":
