@@ -229,7 +229,7 @@ def draw(
             mark = other.get(row)
             line += [
                 (("├" if glyphs.marks != "ascii" else "+") if mark else glyphs.axis, "grid"),
-                (f" {mark or '':<{right - 1}}", ink.get(second.unit, "muted")),
+                (f" {mark or '':<{right - 2}}", ink.get(second.unit, "muted")),
             ]
         lines.append(tuple(line))
     lines.append(((" " * left, "text"), (glyphs.corner, "grid"), *_mark_row(canvas, plot, glyphs)))

@@ -9,7 +9,7 @@ from backprop_tui.app import wording
 from backprop_tui.app.glyphs import Glyphs
 from backprop_tui.app.widgets.chart_metrics import metric_of
 from backprop_tui.app.widgets.chart_plot import Curve, Plot, x_label
-from backprop_tui.app.widgets.painted import Line, Piece, ellipsis, width_of
+from backprop_tui.app.widgets.painted import Line, Piece, ellipsis, fit, width_of
 
 if TYPE_CHECKING:
     from backprop_tui.app.widgets.chart_model import ChartModel
@@ -91,7 +91,7 @@ def legend(plot: Plot, width: int, glyphs: Glyphs) -> list[Line]:
         lines[-1] += item
     if left:
         lines[-1].append((f" +{left}", "muted"))
-    return [tuple(line) for line in lines]
+    return [fit(line, width) for line in lines]
 
 
 def _step(model: ChartModel) -> Line:
