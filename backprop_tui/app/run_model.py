@@ -53,7 +53,7 @@ class RunModel:
         sensors: what the sensors said lately.
         recent: recent values of step metrics, for sparklines.
         best: whether the newest evaluation was the best so far. odd: events passed over because they made no sense.
-        reading: whether the run's past is still being read; its figures are not there yet then.
+        turn: whether the curves or the figures of a long run have just become whole.
     """
 
     view: RunView = field(default_factory=RunView)
@@ -68,10 +68,13 @@ class RunModel:
     best: bool = False
     events: int = 0
     odd: int = 0
+    turn: bool = False
+    _outlook: RunView | None = None
 
     def apply(self, batch: Stretch | Iterable[Event]) -> None:
         """Fold more events in, each once. Of a stretch the steps come as columns and only those that matter as events too."""
         stretch = batch if isinstance(batch, Stretch) else None
+        self.turn = False
         curves = self.series.add_one if stretch is None else self.series.mark
         for event in stretch.events if stretch is not None else cast("Iterable[Event]", batch):
             if event.seq <= self.view.seq:
@@ -86,15 +89,18 @@ class RunModel:
         if stretch is not None:
             self.series.extend(stretch)
             self.view.pace.took_many(stretch.passed)
-            self._look_ahead(stretch)
+            self.turn = stretch.turn
 
-    def _look_ahead(self, stretch: Stretch) -> None:
-        """Until the past is read, the last events say how the run stands."""
-        self.reading = stretch.reading
-        if stretch.outlook:
-            self._outlook = RunView().apply(stretch.outlook)
-            if self._outlook.state is RunState.STARTING and self._outlook.step:
-                self._outlook.state = RunState.RUNNING
+    def look_ahead(self, newest: Iterable[Event]) -> None:
+        """The journal's last events, while those before them are still to be read: they say how the run stands."""
+        outlook = self._outlook = RunView().apply(newest)
+        if outlook.state is RunState.STARTING and outlook.step:
+            outlook.state = RunState.RUNNING
+
+    @property
+    def reading(self) -> bool:
+        """Whether the past is still being read; the figures are not there yet then."""
+        return self._outlook is not None and self._outlook.seq > self.view.seq
 
     def _take(self, event: Event) -> None:
         self.view.apply((event,))
@@ -118,7 +124,7 @@ class RunModel:
     @property
     def state(self) -> RunState:
         """The honest state."""
-        view = self._outlook if self.reading and self._outlook is not None else self.view
+        view = self._outlook if self._outlook is not None and self.reading else self.view
         return view.state_when(self.held)
 
     def _sample(self, data: dict[str, Any]) -> None:

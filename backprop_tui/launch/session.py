@@ -14,7 +14,7 @@ from backprop_tui.protocol.commands import Command, Reply
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.events import Event
 from backprop_tui.store import locks
-from backprop_tui.store.journal import JournalTail
+from backprop_tui.store.journal import JournalTail, newest_events
 from backprop_tui.store.layout import RunDir
 
 if TYPE_CHECKING:
@@ -98,6 +98,10 @@ class RunSession:
     def damaged(self) -> int:
         """Lines of the journal passed over so far because they are damaged or not ours."""
         return self._tail.damaged if self._tail is not None else 0
+
+    async def newest(self) -> list[Event]:
+        """The last events of the journal, which say how the run stands before its past is read. They come again in order."""
+        return await asyncio.to_thread(newest_events, self.run.journal_file)
 
     async def send(self, command: Command, timeout: float = 5.0) -> Reply:
         """Send a command and wait for its answer; see `send_command`."""

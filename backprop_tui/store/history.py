@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backprop_tui.store.journal import JournalTail, newest_events
+from backprop_tui.store.journal import JournalTail
+from backprop_tui.store.memory import let_large_blocks_go
 
 if TYPE_CHECKING:
     from backprop_tui.store.bulk import StretchDecoder
@@ -58,26 +59,22 @@ class History:
     # -- the first time -----------------------------------------------------------------------------------------------
 
     def _open(self) -> Iterator[Stretch]:
-        """All there is, the last stretch apart from its `reading` unlike the others."""
+        """All there is."""
         from backprop_tui.store.stretch import Stretch
 
         tail = self._tail
         start: Columns | None = None
         long = tail.left >= WORTH_FILES
+        if long:
+            let_large_blocks_go()
         if long and self._place is not None:
             from backprop_tui.store.columns import Columns, ColumnsWriter
 
             start = Columns.find(self._place, tail.file)
-            outlook = newest_events(tail.file)
             if start is not None:
-                yield Stretch(
-                    base=start, base_rows=start.rows, firsts=start.firsts, passed=start.passed,
-                    reading=True, outlook=outlook,
-                )  # fmt: skip
+                yield Stretch(base=start, base_rows=start.rows, firsts=start.firsts, passed=start.passed, turn=True)
                 tail.offset, tail.damaged = start.offset, start.damaged
                 tail.skip_to(start.seq)
-            else:
-                yield Stretch(reading=True, outlook=outlook)
             if tail.left >= WORTH_FILES:
                 # A full or read-only cache costs memory and the speed of the next visit, nothing else.
                 with suppress(OSError):
@@ -93,11 +90,12 @@ class History:
                 told = True
                 yield from self._told(columns)
             stretch.events = stretch.tell() if stretch.tell is not None else []
-            stretch.reading = long
             yield stretch
         if not told and columns is not None:
+            yield Stretch(turn=True)
             yield from self._told(columns)
-        yield Stretch()
+        if long:
+            yield Stretch(turn=True)
         self._publish()
 
     def _told(self, columns: Columns) -> Iterator[Stretch]:
@@ -108,7 +106,7 @@ class History:
         decoder = StretchDecoder()
         for block in columns.digest():
             for stretch in decoder.decode(block, whole=True):
-                yield Stretch(stretch.tell() if stretch.tell is not None else [], reading=True)
+                yield Stretch(stretch.tell() if stretch.tell is not None else [])
 
     # -- the journal --------------------------------------------------------------------------------------------------
 

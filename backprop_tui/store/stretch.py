@@ -66,8 +66,7 @@ class Stretch:
         rows: the steps as arrays, unless they are in `base`.
         base: columns that hold every step so far, `base_rows` of them; those from `changed_from` on are other than before.
         firsts: row of each metric's first value in `base`.
-        reading: whether more of what was there at the opening follows.
-        outlook: the last events of the journal while the others are still being read, to say how the run stands.
+        turn: whether the curves or the events of a long run are whole with it.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -79,8 +78,7 @@ class Stretch:
     base_rows: int = 0
     changed_from: int = 0
     firsts: dict[str, int] = field(default_factory=dict)
-    reading: bool = False
-    outlook: list[Event] = field(default_factory=list)
+    turn: bool = False
 
 
 def is_metric(name: object) -> bool:

@@ -32,6 +32,9 @@ from backprop_tui.store.layout import RunDir, list_runs
 if TYPE_CHECKING:
     from backprop_tui.launch.session import RunSession
 
+#: Seconds between two looks at a long run while it is being read.
+_READING_S = 1.0
+
 
 class RunScreen(RunLog):
     """One run: progress, loss, machine, figures, log, samples."""
@@ -109,22 +112,28 @@ class RunScreen(RunLog):
     async def _follow(self, run: RunDir, model: RunModel) -> None:
         from backprop_tui.launch.session import RunSession
 
-        self._show()
         async with RunSession(run) as session:
             self._session = session
+            model.look_ahead(await session.newest())
+            self._show()
             async for batch in session.stream():
                 model.apply(batch)
-                self._schedule()
+                self._schedule(soon=model.turn)
         model.held = False
         self._log_at = 0.0
         self._show()
 
     # -- pace ---------------------------------------------------------------------------------------------------------
 
-    def _schedule(self) -> None:
+    def _schedule(self, *, soon: bool = False) -> None:
         """Show soon, at most as often as the profile says; no timer runs while nothing happens."""
+        if soon and self._pending is not None:
+            self._pending.stop()
+            self._pending = None
         if self._pending is None:
-            wait = self._shown_at + 1.0 / self.backprop.terminal.profile.hz - time.monotonic()
+            # Painting what is half read delays the rest of it.
+            pause = _READING_S if self.model and self.model.reading else 1.0 / self.backprop.terminal.profile.hz
+            wait = 0.0 if soon else self._shown_at + pause - time.monotonic()
             self._pending = self.set_timer(max(0.01, wait), self._show)
 
     def _show(self) -> None:
@@ -192,6 +201,14 @@ class RunScreen(RunLog):
         here = "#samples-panel" if self._samples else "#log-panel"
         self._place_panels(self.current_panel())
         self.show_panel(self.query_one(here, Panel))
+
+    def bring_log(self) -> None:
+        """The log on the screen, whatever was in its place."""
+        panel = self.query_one("#log-panel", Panel)
+        if self._zoomed is not panel:
+            self._zoomed = None
+        self._samples = False
+        self.show_panel(panel)
 
     def action_zoom_panel(self) -> None:
         """The focused panel alone, or all again."""

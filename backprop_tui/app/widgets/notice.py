@@ -60,7 +60,8 @@ def _alert_words(model: RunModel) -> list[tuple[str, str]]:
 
 def _state_words(model: RunModel, ascii: bool) -> list[tuple[str, str]]:
     if model.reading:
-        return [("Reading what this run recorded.", "muted")]
+        # A short one is read before a sentence about it can be.
+        return [("Reading what this run recorded.", "muted")] if model.series.names() else []
     view, state = model.view, model.state
     sign = state.ascii_glyph if ascii else state.glyph
     at = f"step {view.step:,}"
