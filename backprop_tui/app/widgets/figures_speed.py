@@ -68,7 +68,7 @@ def speed_rows(model: RunModel, glyphs: Glyphs, prices: Prices) -> list[Row]:
         rows.append(_row(15, "energy", energy, watt_hours, (words, "muted")))
     if prices.per_kwh is not None or prices.per_gpu_hour is not None:
         rows.append(
-            _row(15, "cost", figures.cost(view, prices), lambda value: money(value, prices), ("so far", "muted"))
+            _row(6, "cost", figures.cost(view, prices), lambda value: money(value, prices), ("so far", "muted"))
         )
     if view.paused_s >= 1:
         rows.append(Row(17, "paused", wording.duration(view.paused_s), "text", ("in all", "muted")))

@@ -60,7 +60,8 @@ def gpu_detail(gpu: Gpu, width: int, look: Look, *, many: bool) -> list[Line]:
     power = watts(gpu, now) if gpu.get("power") is not None else with_age(gpu, "power", now, "")
     lines.append(_row("power", power))
     lines.append(history("power", 0, number(gpu.get("power_limit")), "series-4"))
-    lines.append(_row("clock", *_speed(gpu, "clock", now), ("   memory ", "muted"), *_speed(gpu, "memory_clock", now)))
+    lines.append(_row("clock", *_speed(gpu, "clock", now)))
+    lines.append(_row("  of memory", *_speed(gpu, "memory_clock", now)))
     reasons = held_down(gpu)
     free: Piece = ("by nothing", "muted") if gpu.get("throttle") is not None else with_age(gpu, "throttle", now, "")
     lines.append(_row("held down", reasons if reasons[0] else free))
@@ -91,7 +92,7 @@ def host_detail(host: dict[str, Any], width: int, look: Look) -> list[Line]:
     return [((" machine", "strong"),), *lines]
 
 
-def host_lines(host: dict[str, Any], width: int, look: Look, *, label: int = 10, room: int | None = None) -> list[Line]:
+def host_lines(host: dict[str, Any], width: int, look: Look, *, label: int = 9, room: int | None = None) -> list[Line]:
     """The machine in six lines, most important first."""
     glyphs, now = look.glyphs, look.now
     room = max(4, min(40, width - label - 15)) if room is None else room
@@ -116,7 +117,7 @@ def host_lines(host: dict[str, Any], width: int, look: Look, *, label: int = 10,
         gauge("mem", share(used, total), "series-2", "memory_used", of(used, total)),
         gauge("disk", share(taken, disk), "series-3", "disk_free", f"{wording.size(free)} free"),
         _row("run", run, (f"{busy}{many}", "text"), label=label),
-        _row("disk i/o", *_two(host, "disk_read", "disk_written", "read", "written", now), label=label),
+        _row("i/o", *_two(host, "disk_read", "disk_written", "read", "write", now), label=label),
         _row("network", *_two(host, "network_in", "network_out", "in", "out", now), label=label),
     ]
 

@@ -1,0 +1,144 @@
+"""The figures' panel: what matters most where there is little room, everything where there is enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backprop_tui.app.app import BackpropApp
+from backprop_tui.app.glyphs import UNICODE
+from backprop_tui.app.run_model import RunModel
+from backprop_tui.app.terminal import PROFILES, Terminal
+from backprop_tui.app.widgets.figures import figure_lines
+from backprop_tui.app.widgets.figures_speed import moment, money, seconds, watt_hours
+from backprop_tui.app.widgets.progress import progress_words
+from backprop_tui.config.prices import read_prices
+from backprop_tui.config.settings import load_settings, save_setting
+from backprop_tui.protocol import events as ev
+from backprop_tui.protocol.errors import UsageError
+from backprop_tui.protocol.figures import Prices
+from backprop_tui.store.journal import read_events
+from tests.support.runs import FakeRun, gpu
+from tests.ui.helpers import shows
+
+
+def model_of(fake: FakeRun) -> RunModel:
+    fake.journal.sync()
+    model = RunModel()
+    model.apply(list(read_events(fake.run.journal_file)))
+    return model
+
+
+def text_of(model: RunModel, width: int = 38, height: int = 40, prices: Prices | None = None) -> str:
+    lines = figure_lines(model, width, height, UNICODE, prices or Prices())
+    assert len(lines) <= height
+    return "\n".join("".join(text for text, _ in line).rstrip() for line in lines)
+
+
+def test_unknown_figures_are_dashes_with_a_reason() -> None:
+    fake = FakeRun().begin()
+    text = text_of(model_of(fake))
+    assert "tokens/s    –          no step yet" in text
+    assert "MFU         –          there is no agreed peak of the cpu" in text
+    assert "energy      –          a CPU's power is not measured" in text
+    assert " 0 " not in text.replace("step 0", "")
+    fake.let_go()
+
+
+def test_rates_step_times_and_rows() -> None:
+    fake = FakeRun().begin(total=200).train(100, trained=900, tokens_per_s=1600.0)
+    text = text_of(model_of(fake))
+    assert "tokens/s    1,600      steady" in text
+    assert "learnt/s    900" in text
+    assert "step        1 s        p95 1 s" in text
+    assert "rows seen   800        epoch 0.50 of 1" in text
+    fake.train(20, tokens_per_s=800.0)
+    assert "▼ 50% to the run's" in text_of(model_of(fake))
+    fake.let_go()
+
+
+def test_little_room_keeps_what_matters_in_its_usual_order() -> None:
+    fake = FakeRun().begin(total=200, gpus=1).train(100).measure().save()
+    model = model_of(fake)
+    whole = [line.split("  ")[0].strip() for line in text_of(model).splitlines()]
+    few = [line.split("  ")[0].strip() for line in text_of(model, height=5).splitlines()]
+    assert few == ["train loss", "eval loss", "grad norm", "tokens/s", "step"]
+    assert [name for name in whole if name in few] == few
+    wide = figure_lines(model, 118, 9, UNICODE, Prices())
+    assert len(wide) <= 9
+    text = "\n".join("".join(text for text, _ in line) for line in wide)
+    assert all(name in text for name in whole)
+    fake.let_go()
+
+
+def test_energy_and_cost_of_a_past_run_are_those_it_had_live() -> None:
+    from backprop_tui.protocol.view import RunView
+
+    fake = FakeRun().begin(total=20)
+    fake.add(ev.PLAN, total_steps=20, device="NVIDIA H100 80GB HBM3", dtype="bfloat16", flops_per_token=30e9)
+    live = RunView()
+    for _ in range(30):
+        fake.add(ev.TELEMETRY, gpus=[gpu(power=360.0, run_memory=7)], gpu_reason=None, host={})
+        fake.train()
+    model = model_of(fake)
+    live.apply(read_events(fake.run.journal_file))
+    assert model.view.energy_wh == live.energy_wh
+    assert live.energy_wh == pytest.approx(360 * live.energy_s / 3600)
+    text = text_of(model, prices=Prices(per_kwh=0.3, currency="€"))
+    assert "Wh" in text
+    assert "0.00 €" in text
+    assert "MFU         37.6%      of the GPU's peak" in text
+    fake.let_go()
+
+
+def test_words_of_time_energy_and_money() -> None:
+    assert [seconds(value) for value in (None, 0.0042, 0.9, 1.234, 75.0)] == ["–", "4.2 ms", "900 ms", "1.23 s", "1m15"]
+    assert [watt_hours(value) for value in (0.001, 0.42, 12.0, 1300.0, 2.5e6)] == [
+        "0.00 Wh", "0.42 Wh", "12 Wh", "1.3 kWh", "2.5 MWh",
+    ]  # fmt: skip
+    assert money(1234.5, Prices(currency="USD")) == "1,234 USD"
+    assert money(3.14159, Prices()) == "3.14"
+    now = 1_700_000_000.0
+    assert moment(now + 60, now).count(" ") == 0
+    assert moment(now + 3 * 86400, now).count(" ") == 1
+    assert moment(now + 30 * 86400, now).count(" ") == 2
+    assert moment(1e300, now) == "~–"
+
+
+def test_the_end_is_a_guess_until_five_percent() -> None:
+    def words(steps: int) -> str:
+        fake = FakeRun().begin(total=100)
+        fake.add(ev.PHASE, phase="eval", status="start", detail="")
+        fake.add(ev.PHASE, phase="eval", status="end", seconds=2.0)
+        fake.train(steps)
+        _, _, right = progress_words(model_of(fake), 120, UNICODE)
+        fake.let_go()
+        return "".join(text for text, _ in right)
+
+    assert "ETA ±" in words(4)
+    # 95 steps of 1 s, and four evaluations of 2 s.
+    assert "ETA 1m43   done ~" in words(5)
+
+
+async def test_prices_come_from_the_settings(home: Path) -> None:
+    save_setting("price_per_gpu_hour", "2.50")
+    save_setting("currency", "€")
+    assert load_settings().price_per_gpu_hour == 2.5
+    assert read_prices({}) == Prices(None, 2.5, "€")
+    assert read_prices({"BACKPROP_PRICE_PER_KWH": "0.31"}).per_kwh == 0.31
+    for bad in ("-1", "nan", "much", "inf"):
+        assert read_prices({"BACKPROP_PRICE_PER_KWH": bad}).per_kwh is None
+        with pytest.raises(UsageError):
+            save_setting("price_per_kwh", bad)
+    fake = FakeRun(name="voyage").begin(total=50, gpus=1)
+    fake.add(ev.PLAN, total_steps=50, device="NVIDIA H100 80GB HBM3", dtype="bfloat16")
+    fake.train(7)
+    app: Any = BackpropApp("run", fake.run, Terminal(PROFILES["local"], False, "backprop-dark", {}, False))
+    async with app.run_test(size=(120, 60)) as pilot:
+        await shows(pilot, "7/50")
+        await shows(pilot, "0.00 €")
+    (home / "config" / "settings.toml").write_text("price_per_kwh = [")
+    assert read_prices({}) == Prices()
+    fake.let_go()
