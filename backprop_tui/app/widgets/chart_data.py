@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from backprop_tui.app.widgets.chart_state import XAxis
 from backprop_tui.app.widgets.decimate import Blocks, envelope, first_at
 from backprop_tui.app.widgets.smoothing import Smoother, smoother
+from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,12 +64,13 @@ class Source:
     """One run's curves under one label and colour.
 
     Args:
-        label: harmless words. store: the curves. slot: colour and marker, 0 to 7.
+        label: what the run is called. store: the curves. slot: colour and marker, 0 to 7.
         began: wall time of the run's beginning in seconds since the epoch; None takes the start of its first step.
     """
 
     def __init__(self, label: str, store: Curves, slot: int = 0, began: float | None = None) -> None:
-        self.label, self.store, self.slot, self.began = label, store, slot, began
+        self.label = safe_text(label, limit=80)
+        self.store, self.slot, self.began = store, slot, began
         self._smoothers: dict[tuple[str, str], tuple[object, Smoother]] = {}
         self._kept: dict[tuple[str, str, XAxis, bool, int], _Kept] = {}
         self._blocks: dict[tuple[str, bool], tuple[object, int, Blocks]] = {}
