@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from textual.worker import Worker
 
     from backprop_tui.app.draft import Draft
-    from backprop_tui.app.searching import Searched
     from backprop_tui.data.children.remote import RemoteTokenizer
     from backprop_tui.data.encoded import Measure, Rendered
     from backprop_tui.data.formats import Normalised
-    from backprop_tui.data.preview import PreviewRow
+    from backprop_tui.data.preview import Preview, PreviewRow
     from backprop_tui.data.rows import Row
     from backprop_tui.protocol.errors import DataError
 
@@ -34,7 +33,7 @@ _TOGETHER_S = 0.08
 #: Seconds between two words of progress of a search.
 _PROGRESS_S = 0.5
 #: Finds the first row from a number on: (preview, start, cancelled).
-Find = Callable[["Searched", int, Cancelled], "int | None"]
+Find = Callable[["Preview", int, Cancelled], "int | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class OpenFile:
         self._shown = shown
         self._failed = failed
         self._lock = Lock()
-        self._file: Searched | None = None
+        self._file: Preview | None = None
         self._names: list[str] = []
         self._turn = 0
         self._warm = False
@@ -162,7 +161,7 @@ class OpenFile:
         search.cancel()
         return True
 
-    def bad_row(self, file: Searched, start: int, cancelled: Cancelled) -> int | None:
+    def bad_row(self, file: Preview, start: int, cancelled: Cancelled) -> int | None:
         """The first row from `start` on that can't be used or is cut; called in a thread, by `find`."""
         reading = self._draft.reading(self.words)
         tokenizer = self._draft.scans.tokenizer(reading.model, "bulk")
@@ -179,13 +178,13 @@ class OpenFile:
                 self._turn += 1
             self._shown(self, page)
 
-    def _open(self) -> Searched:
-        from backprop_tui.app.searching import Searched
+    def _open(self) -> Preview:
+        from backprop_tui.data.preview import Preview
 
         if self._file is None:
             data = self._draft.scans.resolve(self.words)
             self._names = [safe_text(path.name, limit=120) for path in data.files] if len(data.files) > 1 else []
-            self._file = Searched(data)
+            self._file = Preview(data)
         return self._file
 
     def _page(self, index: int, cancelled: Cancelled) -> tuple[Page, Row] | None:

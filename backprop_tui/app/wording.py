@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 
 from backprop_tui.protocol.text import safe_text
 
 UNKNOWN = "–"
+
+_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)x\s+(\S.*)", re.DOTALL)
 
 
 def count(value: int | None) -> str:
@@ -106,9 +109,24 @@ def clock(wall: float | None, seconds: bool = False) -> str:
         return UNKNOWN
 
 
-def data_name(path: str, limit: int = 60) -> str:
-    """A dataset as a short name."""
-    return "demo data" if path == "demo" else safe_text(os.path.basename(path.rstrip("/")) or path, limit=limit)
+def is_mix(words: str) -> bool:
+    """Whether words name several datasets, or one with a weight. What exists on the disk is a name and nothing else."""
+    if os.path.lexists(words):
+        return False
+    return " + " in words or _WEIGHT.fullmatch(words) is not None
+
+
+def data_name(words: str, limit: int = 60) -> str:
+    """A dataset as a short name: the last part of each path, weights kept."""
+    if not is_mix(words):
+        name = os.path.basename(words.rstrip("/")) or words
+        return "demo data" if words == "demo" else safe_text(name, limit=limit)
+    parts = []
+    for part in words.split(" + "):
+        weighed = _WEIGHT.fullmatch(part)
+        name = data_name(weighed[2] if weighed else part, limit)
+        parts.append(f"{weighed[1]}x {name}" if weighed else name)
+    return safe_text(" + ".join(parts), limit=limit)
 
 
 def model_name(base: str, limit: int = 60) -> str:

@@ -280,7 +280,7 @@ class ChatTokenizer:
             ends.append(len(text))
         if ends and not encoded.cut:
             ends[-1] = len(text)
-        return Rendered(encoded, pieces_of(text, ends, encoded.trained))
+        return Rendered(encoded, pieces_of(text, ends, encoded.trained), tuple(ends))
 
     def _tokens(self, plan: Plan) -> Encoding | TokenTable:
         if plan.quoted:

@@ -105,10 +105,16 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One row as the model reads it; the pieces together are the whole text."""
+    """One row as the model reads it; the pieces together are the whole text.
+
+    Args:
+        encoded: its tokens. pieces: its text, cut where tokens change between learnt, masked and left out.
+        ends: for each kept token, the character after its last one; a character of several tokens ends with their last.
+    """
 
     encoded: EncodedRow
     pieces: tuple[Piece, ...]
+    ends: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:

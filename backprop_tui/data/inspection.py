@@ -5,6 +5,7 @@ Large JSON Lines files are cut into pieces that child processes look at side by 
 
 from __future__ import annotations
 
+import os
 import time
 from array import array
 from collections import Counter
@@ -180,7 +181,7 @@ def _parts_cut(
                 return
             yield piece, look_at_lines(path, piece.start, piece.end or 0, how, _measurer(tokenizer, how))
         return
-    questions = (wire.Look(str(path), piece.start, piece.end or 0, how, tokenizer is not None) for piece in pieces)
+    questions = (wire.Look(os.fsencode(path), piece.start, piece.end or 0, how, tokenizer is not None) for piece in pieces)
     for piece, reply in zip(pieces, crew.map(questions, cancelled), strict=False):
         if reply is None:
             return

@@ -11,7 +11,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from backprop_tui.data.encoded import Measure, Piece, Rendered
-from backprop_tui.data.fingerprint import set_state
 from backprop_tui.data.formats import Normalised, detect, row_reader
 from backprop_tui.data.part import How
 from backprop_tui.data.places import DataSet, check_set
@@ -29,6 +28,8 @@ _KEPT = 512
 _STRIDE = 64
 #: Rows whose tokens are counted at once while looking for one that can't be used.
 _BATCH = 256
+#: Rows a search passes between two questions whether it is still wanted.
+_EVERY = 64
 
 Cancelled = Callable[[], bool]
 
@@ -85,14 +86,16 @@ class Preview:
     Args:
         data: the resolved dataset.
 
+    Attributes:
+        at: the row asked for last, so that others can tell how far a search is.
+
     Raises:
         DataError: a file can't be opened.
     """
 
     def __init__(self, data: DataSet) -> None:
         check_set(data)
-        self._data = data
-        self._state = set_state(data)
+        self.at = 0
         self._files = [
             _File(number, path, source.field)
             for number, (source, path) in enumerate((source, path) for source in data.sources for path in source.files)
@@ -119,10 +122,9 @@ class Preview:
         Raises:
             DataError: DATA_CHANGED when a file is no longer the one that was opened, or it can't be read.
         """
+        self.at = index
         if index < 0:
             return None
-        if set_state(self._data) != self._state:
-            raise DataError("DATA_CHANGED", "The data has changed since it was opened.", "Open it again.")
         before = 0
         for file in self._files:
             if not file.complete or index < before + file.known:
@@ -158,6 +160,8 @@ class Preview:
         """
         wanted = text.casefold()
         for index in count(start):
+            if index % _EVERY == 0 and cancelled and cancelled():
+                return None
             row = self.row(index, cancelled=cancelled)
             if row is None:
                 return None
@@ -191,6 +195,8 @@ class Preview:
             return next((index for (index, _), is_bad in zip(waiting, bad, strict=True) if is_bad), None)
 
         for index in count(start):
+            if index % _EVERY == 0 and cancelled and cancelled():
+                return None
             row = self.row(index, cancelled=cancelled)
             if row is None:
                 return None if cancelled and cancelled() else refused()
@@ -216,6 +222,7 @@ class _File:
         self._path = path
         self._field = field
         self._seekable = can_seek(path)
+        self._state = _state(path)
         self._starts = array("Q")
         self._lines = array("Q")
         self._rows: OrderedDict[int, Row] = OrderedDict()
@@ -233,6 +240,8 @@ class _File:
         if index in self._rows:
             self._rows.move_to_end(index)
             return self._rows[index]
+        if index % _EVERY == 0 or index != self._next:
+            self._refuse_change()
         if self._reader is None or index < self._next or self._nearer(index):
             self._enter(index)
         assert self._reader is not None
@@ -244,6 +253,10 @@ class _File:
                 return None
         self.complete = True
         return None
+
+    def _refuse_change(self) -> None:
+        if _state(self._path) != self._state:
+            raise DataError("DATA_CHANGED", "The data has changed since it was opened.", "Open it again.")
 
     def _nearer(self, index: int) -> bool:
         """Whether a remembered place is closer before `index` than where the reader stands."""
@@ -314,6 +327,14 @@ def view_row(row: Row, how: How, tokenizer: Explains | None = None) -> PreviewRo
         encoded.cut,
         lost,
     )
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    try:
+        info = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return info.st_ino, info.st_size, info.st_mtime_ns
 
 
 def _moved(row: Row, before: int) -> Row:

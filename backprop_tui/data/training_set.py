@@ -131,7 +131,8 @@ _AFTER_THE_SCAN = {"max_length", "packing", "eval_split", "eval_path", "train_on
 
 def _scanned(data: DataSet, part: DataPart, on_progress: Progress | None) -> Scan:
     """A scan, remembered while the files and the settings that matter to it stay the same."""
-    key = (data, set_state(data), part.model_dump_json(exclude=_AFTER_THE_SCAN))
+    settings = sorted(part.model_dump(exclude=_AFTER_THE_SCAN).items())
+    key = (data, set_state(data), tuple(settings))
     found = _recent.pop(key, None) or scan(data, part, on_progress=on_progress)
     _recent[key] = found
     while len(_recent) > _MOST_RECENT:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from backprop_tui.app.app import BackpropApp
 from backprop_tui.app.screens.data_mix import WEIGHTS, Mix
 from backprop_tui.app.screens.data_open import absolute_words
-from backprop_tui.app.screens.data_words import is_mix, short_words
+from backprop_tui.app.wording import data_name, is_mix
 from backprop_tui.config.recent import remember
 from backprop_tui.data.places import resolve
 from tests.support.hub_server import Hub
@@ -195,7 +195,7 @@ def test_only_what_is_no_file_is_taken_for_a_mix(folder: Path) -> None:
     assert is_mix("a.jsonl + b.jsonl")
     assert is_mix("2x a.jsonl")
     assert not is_mix("3xyz.jsonl")
-    assert short_words("/data/a.jsonl + 0.5x /data/b") == "a.jsonl + 0.5x b"
+    assert data_name("/data/a.jsonl + 0.5x /data/b") == "a.jsonl + 0.5x b"
 
 
 def test_typed_words_mean_the_same_from_everywhere(folder: Path) -> None:

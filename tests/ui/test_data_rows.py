@@ -94,7 +94,7 @@ async def test_one_key_shows_a_row_three_ways(folder: Path) -> None:
 def rendered() -> Rendered:
     encoded = EncodedRow([5, 6, 7, 8, 9], [False, False, True, True, False], 2, ())
     pieces = (Piece("user: hi\n", "masked"), Piece("ahoy", "trained"), Piece("\n", "masked"), Piece(" more", "cut"))
-    return Rendered(encoded, pieces)
+    return Rendered(encoded, pieces, (5, 9, 11, 13, 14))
 
 
 def test_stretches_hold_their_own_tokens() -> None:
@@ -103,6 +103,8 @@ def test_stretches_hold_their_own_tokens() -> None:
     assert found == [("user: hi\n", [5, 6]), ("ahoy", [7, 8]), ("\n", [9])]
     words = "\n".join("".join(text for text, _ in line) for line in token_lines(shown, 40))
     assert "░ 2 tokens masked" in words
+    assert "░ user:│ hi↵" in words
+    assert "┃ ah│oy" in words
     assert "┃ 2 tokens trained" in words
     assert "░ 1 token masked" in words
     assert "× 2 tokens cut off" in words

@@ -108,7 +108,7 @@ async def test_a_refusal_says_why_and_keeps_every_setting(tmp_path: Path, monkey
     app.draft.use_data("gone [/INST].jsonl")
     app.draft.set("rank", 8)
     async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "DATA_FILE_MISSING")
+        await shows(pilot, "DATA_GLOB_EMPTY")
         await pilot.press("g")
         await shows(pilot, "Launch this run")
         await pilot.press("enter")

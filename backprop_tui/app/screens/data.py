@@ -9,12 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
 
+from backprop_tui.app import wording
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.keymap import data as keys
 from backprop_tui.app.looks import Looks
 from backprop_tui.app.screens.data_list import ListSide
-from backprop_tui.app.screens.data_words import short_words
 from backprop_tui.app.widgets.findbar import FindBar
 from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.panel import Panel
@@ -64,7 +64,7 @@ class DataScreen(ListSide):
         """What is ticked or used, besides the run that is open."""
         used = self.mix_words() if self.is_mounted else ""
         if not used and self.draft.data_chosen:
-            used = f"using {short_words(self.draft.data, 30)}"
+            used = f"using {wording.data_name(self.draft.data, 30)}"
         return ((f"{used}   " if used else "", "text"), *self.backprop.run_words())
 
     def on_mount(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual import on
 
@@ -18,8 +18,6 @@ from backprop_tui.app.screens.data_words import (
     data_key,
     folder_path,
     folder_words,
-    is_mix,
-    short_words,
 )
 from backprop_tui.app.widgets.findbar import FindBar
 from backprop_tui.app.widgets.panel import Panel
@@ -50,7 +48,21 @@ class ListSide(OpenSide):
         self._open_timer = self.set_timer(_OPEN_S, self.open_here, pause=True)
         self._look_timer = self.set_timer(_LOOK_S, self.look_here, pause=True)
         self.show_list()
-        self.call_after_refresh(self.list_folder, Path.cwd())
+        self.call_after_refresh(self.list_folder, self._folder_left() or Path.cwd())
+
+    def remember(self) -> dict[str, Any]:
+        """The folder that is listed."""
+        folder = {"folder": str(self._folder.path), "started_in": str(Path.cwd())} if self._folder is not None else {}
+        return {**super().remember(), **folder}
+
+    def _folder_left(self) -> Path | None:
+        """The folder that was listed when the person left, if the app was started in the same place."""
+        keeper = self.backprop.keeper
+        words = keeper.saved.words_of(self.ROOM) if keeper is not None else {}
+        folder = words.get("folder")
+        if words.get("started_in") != str(Path.cwd()):
+            return None
+        return Path(folder) if isinstance(folder, str) and "\0" not in folder and Path(folder).is_dir() else None
 
     def list_folder(self, folder: Path, select: str | None = None) -> None:
         """List a folder in a thread, and put the cursor on a dataset in it."""
@@ -131,7 +143,7 @@ class ListSide(OpenSide):
             return ""
         rows = self._mix.rows(lambda words: look.kept if (look := self._looks.found(words)) is not None else None)
         total = wording.rows(rows) if rows is not None else f"{wording.UNKNOWN} rows"
-        return f"mix {short_words(self._mix.words, 40)} {total}"
+        return f"mix {wording.data_name(self._mix.words, 40)} {total}"
 
     @on(LiveTable.Highlighted, "#data-table")
     def _moved(self) -> None:
@@ -177,7 +189,7 @@ class ListSide(OpenSide):
     def _usable(self, words: str) -> bool:
         """Whether nothing speaks against a dataset so far; says what does."""
         look = self._looks.get(words)
-        name = short_words(words, 40)
+        name = wording.data_name(words, 40)
         if isinstance(look, BackpropError):
             if look.code == SEVERAL_LISTS:
                 self.choose_list(words, look)
@@ -210,7 +222,7 @@ class ListSide(OpenSide):
         if folder is not None and self._folder is not None and folder != self._folder.parent:
             return str(folder)
         words = self.here
-        if words is not None and not is_mix(words):
+        if words is not None and not wording.is_mix(words):
             return words
         self.backprop.say(
             "Tick the datasets themselves." if words is not None else "Put the cursor on a dataset first."
@@ -229,7 +241,7 @@ class ListSide(OpenSide):
         words = self._part_here()
         if words is not None:
             weight = self._mix.weigh(words, by)
-            self.backprop.say(f"{short_words(words, 40)} is taken {weight:g} times.")
+            self.backprop.say(f"{wording.data_name(words, 40)} is taken {weight:g} times.")
             self._mixed(words)
 
     def _mixed(self, words: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 _DATA, _FOLDER = "data:", "folder:"
 TONES = {"ok": "good", "warn": "warn", "bad": "bad"}
-_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)x\s+(\S.*)", re.DOTALL)
 #: Datasets used lately that are listed.
 _RECENT = 6
 
@@ -52,25 +50,6 @@ def folder_words(path: str | Path, width: int = 28) -> str:
     """The end of a folder's path, which tells more than its beginning."""
     words = home_words(path)
     return words if len(words) <= width else f"…{words[1 - width :]}"
-
-
-def is_mix(words: str) -> bool:
-    """Whether words name several sources, or one with a weight. What exists on the disk is a name and nothing else."""
-    if os.path.lexists(words):
-        return False
-    return " + " in words or _WEIGHT.fullmatch(words) is not None
-
-
-def short_words(words: str, limit: int = 60) -> str:
-    """A dataset as a short name: the last part of each path, weights kept."""
-    if not is_mix(words):
-        return wording.data_name(words, limit)
-    parts = []
-    for part in words.split(" + "):
-        weighed = _WEIGHT.fullmatch(part)
-        name = wording.data_name(weighed[2] if weighed else part, limit)
-        parts.append(f"{weighed[1]}x {name}" if weighed else name)
-    return safe_text(" + ".join(parts), limit=limit)
 
 
 class Browser:
@@ -112,7 +91,7 @@ class Browser:
             rows.append(Row("-recent", rule="opened and recent"))
         for words in shown:
             seen.add(words)
-            name = short_words(words, 200) if is_mix(words) else home_words(words)
+            name = wording.data_name(words, 200) if wording.is_mix(words) else home_words(words)
             rows.append(self._row(words, name, _kind(words), looks, weights))
         if folder is None:
             return rows
@@ -151,7 +130,7 @@ def _tick(weight: float | None, ascii_only: bool) -> str:
 
 def _kind(words: str) -> str:
     """What stands in the file column of a dataset that was named by hand."""
-    if is_mix(words):
+    if wording.is_mix(words):
         return "mix"
     base, _, field = words.rpartition("#")
     name = base if field and base.lower().endswith((".json", ".json.gz", ".json.zst")) else words

@@ -13,7 +13,7 @@ from textual.content import Content
 from backprop_tui.app import wording
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.screens.data_fixes import FixSide
-from backprop_tui.app.screens.data_words import home_words, is_mix
+from backprop_tui.app.screens.data_words import home_words
 from backprop_tui.app.widgets.modal import Choice, ConfirmModal, PromptModal
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
@@ -68,7 +68,7 @@ class WriteSide(FixSide):
             if text is not None:
                 then(Path(os.path.abspath(os.path.expanduser(text))))
 
-        first = words.split(" + ")[0] if is_mix(words) else words
+        first = words.split(" + ")[0] if wording.is_mix(words) else words
         stem = Path(first.partition("#")[0]).name.split(".")[0] or "data"
         folder = Path(first).parent if first.startswith("/") else Path.cwd()
         value = f"{home_words(folder)}/{safe_text(stem, limit=60)}-{to}.jsonl".replace("//", "/")

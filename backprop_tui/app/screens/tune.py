@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -63,6 +63,7 @@ class TuneScreen(Room):
         self._problem = ""
         self._spec: RunSpec | None = None
         self._ready = False
+        self._field_left = ""
         self._launching = False
 
     def compose_body(self) -> ComposeResult:
@@ -81,6 +82,20 @@ class TuneScreen(Room):
     def draft(self) -> Draft:
         """The run being prepared."""
         return self.backprop.draft
+
+    def remember(self) -> dict[str, Any]:
+        """The setting under the cursor, and whether the rare ones are shown."""
+        field = self.form.lines.current
+        return {**super().remember(), "advanced": self._advanced, "field": field.key if field is not None else ""}
+
+    def recall(self, words: Mapping[str, Any]) -> None:
+        """Go back to it; fields come once the settings are read."""
+        super().recall(words)
+        self._advanced = words.get("advanced") is True
+        self._field_left = str(words.get("field") or "")
+        if self._ready:
+            self.refresh_all()
+            self.form.go_to(self._field_left)
 
     @property
     def form(self) -> Form:
@@ -130,6 +145,7 @@ class TuneScreen(Room):
         if usual.problems:
             self.backprop.say(str(usual.problems[0]), "warn")
         self.refresh_all()
+        self.form.go_to(self._field_left)
         if self.focused is None or self.focused is self.presets:
             self.set_focus(self.form.lines)
 
@@ -336,6 +352,9 @@ class TuneScreen(Room):
         setting = find_words(message.text)
         if setting is not None:
             if setting.advanced and not self._advanced:
+                # Half a word may mean many things; the long list opens for what was meant in the end.
+                if not message.done:
+                    return
                 self._advanced = True
                 self.refresh_all()
             self.form.go_to(setting.key)

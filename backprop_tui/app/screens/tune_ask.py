@@ -115,7 +115,8 @@ def start(
 
         run = start_run(spec)
         if spec.data.path != DEMO:
-            remember("data", os.path.abspath(os.path.expanduser(spec.data.path)))
+            # The run's own words: paths in full, a dataset of the hub by its commit.
+            remember("data", str(run.read_spec()["data"]["path"]))
         if spec.model.base != DEMO:
             remember("model", spec.model.base)
         return run

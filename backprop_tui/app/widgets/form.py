@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from textual import events
@@ -19,6 +20,7 @@ from textual.message import Message
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.keymap import tune
+from backprop_tui.app.spots import Spot
 from backprop_tui.app.widgets.lineinput import LineInput
 from backprop_tui.app.widgets.lines import Line, LineView, fit, fit_middle
 
@@ -108,12 +110,18 @@ class FormLines(LineView):
 
     def show(self, fields: Sequence[FormField], more: str) -> None:
         """Other values or other fields; only lines that differ are repainted."""
+        here = self.current
         before, self.fields = self.fields, tuple(fields)
+        if here is not None:
+            # Fields that come and go above the cursor leave it where it is.
+            self.cursor = next((at for at, field in enumerate(fields) if field.key == here.key), self.cursor)
         same = self.more == more and [(f.key, f.section) for f in before] == [(f.key, f.section) for f in fields]
         self.more = more
         self.cursor = max(0, min(self.cursor, self.stops - 1))
         if not same or not self._lines:
             self._arrange()
+            # The scroll range is the new one only after the next layout.
+            self.call_after_refresh(lambda: self.reveal(self._line_of(self.cursor)))
             return
         for index, (old, new) in enumerate(zip(before, self.fields, strict=True)):
             if old != new:
@@ -159,6 +167,15 @@ class FormLines(LineView):
     def action_edit(self) -> None:
         """Ask for an edit, or open the rest."""
         self.post_message(Form.Asked(self.current))
+
+    def spots(self) -> list[Spot]:
+        """The fields in view, for jump mode."""
+        width = self._column_width(self.size.width)
+        return [
+            Spot(column * width, line - self.top, partial(self.go, number))
+            for line in range(self.top, min(len(self._lines), self.top + self.body_height))
+            for column, number in enumerate(self._lines[line].fields)
+        ]
 
     def on_resize(self, event: events.Resize) -> None:
         """One or two columns."""

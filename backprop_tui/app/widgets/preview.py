@@ -6,6 +6,7 @@ What is learnt and what is masked differs by the mark in front of each line and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
@@ -63,18 +64,40 @@ def stretches(encoded: EncodedRow, pieces: Sequence[Piece]) -> list[tuple[Piece 
     return list(zip(kept, runs, strict=True))
 
 
+def marked(text: str, ends: Sequence[int], cut: str) -> str:
+    """A text with a mark between its tokens.
+
+    Args:
+        text: of a stretch.
+        ends: for each of its tokens, the character after its last one.
+        cut: the mark.
+    """
+    parts: list[str] = []
+    start = 0
+    for end in ends:
+        if start < end <= len(text):
+            parts.append(text[start:end])
+            start = end
+    return cut.join([*parts, text[start:]] if start < len(text) else parts)
+
+
 def token_lines(rendered: Rendered, width: int, *, ascii_only: bool = False) -> list[Line]:
     """Stretch by stretch: how many tokens, learnt or masked, their text, and their ids."""
     marks = _ASCII_MARKS if ascii_only else _MARKS
     encoded = rendered.encoded
     lines: list[Line] = []
     learns = bool(encoded.trained[0]) if len(encoded) else False
+    cut = "|" if ascii_only else "│"
+    at = place = 0
     for number, (piece, ids) in enumerate(stretches(encoded, rendered.pieces)):
         kind = piece.kind if piece is not None else "trained" if learns ^ bool(number % 2) else "masked"
         tone, noun = _TONES[kind], "token" if len(ids) == 1 else "tokens"
         lines.append(((f"{marks[kind]} ", tone), (f"{len(ids):,} {noun} {kind}", "strong")))
         if piece is not None:
-            lines += piece_lines((piece,), width, ascii_only=ascii_only)
+            ends = [end - at for end in rendered.ends[place : place + len(ids)]]
+            at += len(piece.text)
+            lines += piece_lines((replace(piece, text=marked(piece.text, ends, cut)),), width, ascii_only=ascii_only)
+        place += len(ids)
         listed = " ".join(map(str, ids[:_MOST_IDS])) + (" …" if len(ids) > _MOST_IDS else "")
         lines += [((f"{marks[kind]} ", tone), (line, "muted")) for line in wrap(listed, width - 2)]
     for piece in rendered.pieces:

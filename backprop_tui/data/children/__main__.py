@@ -30,7 +30,7 @@ class Server:
             DataError: the whole request failed.
         """
         if isinstance(request, wire.Load):
-            return self._load(Path(request.model))
+            return self._load(Path(os.fsdecode(request.model)))
         if isinstance(request, wire.Look):
             measure = None
             if request.tokens:
@@ -39,7 +39,9 @@ class Server:
                 def measure(rows: Sequence[Normalised]) -> list[Measure | DataError]:
                     return tokenizer.measure_many(rows, max_length=how.max_length, train_on=how.train_on)
 
-            return wire.Looked(look_at_lines(Path(request.path), request.start, request.end, request.how, measure))
+            return wire.Looked(
+                look_at_lines(Path(os.fsdecode(request.path)), request.start, request.end, request.how, measure)
+            )
         return self._render(request, self._loaded())
 
     def _render(
@@ -64,7 +66,7 @@ class Server:
             if isinstance(request, wire.Explain):
                 shown = tokenizer.explain(request.row, max_length=request.max_length, train_on=request.train_on)
                 pieces = [(piece.text, piece.kind) for piece in shown.pieces]
-                return wire.Explained(wire.Tokens.of(shown.encoded), pieces)
+                return wire.Explained(wire.Tokens.of(shown.encoded), pieces, list(shown.ends))
             if isinstance(request, wire.Ask):
                 return wire.Ids(tokenizer.encode_prompt(request.messages, request.tools))
             tokenizer.check()

@@ -93,7 +93,7 @@ class Child:
         )
         if self._model is not None:
             try:
-                reply = self._exchange(wire.Load(str(self._model)))
+                reply = self._exchange(wire.Load(os.fsencode(self._model)))
             except BaseException:
                 self.close()
                 raise

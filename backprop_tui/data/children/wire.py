@@ -23,7 +23,7 @@ _LENGTH = struct.Struct(">I")
 class Load(msgspec.Struct, tag=True):
     """Read a model directory's tokenizer and template. Answer: `Loaded`."""
 
-    model: str
+    model: bytes
 
 
 class Check(msgspec.Struct, tag=True):
@@ -64,7 +64,7 @@ class Ask(msgspec.Struct, tag=True):
 class Look(msgspec.Struct, tag=True):
     """Look through the lines of a JSON Lines file that begin at bytes `start` to before `end`. Answer: `Looked`."""
 
-    path: str
+    path: bytes
     start: int
     end: int
     how: How
@@ -148,10 +148,12 @@ class Explained(msgspec.Struct, tag=True):
 
     tokens: Tokens
     pieces: list[tuple[str, Literal["trained", "masked", "cut"]]]
+    ends: list[int]
 
     def rendered(self) -> Rendered:
         """The rendering again."""
-        return Rendered(self.tokens.row(), tuple(Piece(text, kind) for text, kind in self.pieces))
+        pieces = tuple(Piece(text, kind) for text, kind in self.pieces)
+        return Rendered(self.tokens.row(), pieces, tuple(self.ends))
 
 
 class Ids(msgspec.Struct, tag=True):

@@ -146,6 +146,18 @@ def _abs(value: Any) -> Any:
     return abs(value) if is_number(value) else None
 
 
+def _number(value: Any) -> float | None:
+    """A cell of a CSV file is text; text that is no number is missing."""
+    if is_number(value):
+        return float(value)
+    if not isinstance(value, str) or len(value) > 400:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
 def _round(value: Any, digits: Any = None) -> Any:
     if not is_number(value) or not (digits is None or (isinstance(digits, int) and abs(digits) <= 300)):
         return None
@@ -165,6 +177,7 @@ FUNCTIONS: dict[str, Function] = {
     "min": Function("min(1, 2)", 2, 20, _least),
     "max": Function("max(1, 2)", 2, 20, _most),
     "abs": Function("abs(number)", 1, 1, _abs),
+    "number": Function("number(text)", 1, 1, _number),
     "round": Function("round(number, digits)", 1, 2, _round),
     "matches": Function('matches(text, "pattern")', 2, 2, lambda _text, _pattern: None),
     "column": Function('column("name")', 1, 1, lambda _name: None),

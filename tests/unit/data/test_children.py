@@ -154,7 +154,7 @@ def test_answers_come_in_order_and_stop_when_nobody_wants_them(tmp_path: Path) -
     for number in range(6):
         file = tmp_path / f"{number}.jsonl"
         file.write_text((json.dumps({"text": f"words {number}"}) + "\n") * (number + 1))
-        files.append(wire.Look(str(file), 0, file.stat().st_size, How(), False))
+        files.append(wire.Look(os.fsencode(file), 0, file.stat().st_size, How(), False))
     with Crew(3) as crew:
         replies = [reply for reply in crew.map(files) if isinstance(reply, wire.Looked)]
         assert [reply.part.rows for reply in replies] == [1, 2, 3, 4, 5, 6]

@@ -185,7 +185,7 @@ def test_a_pattern_takes_no_longer_than_its_text() -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_usages_shown_in_errors_work(name: str) -> None:
-    usage = FUNCTIONS[name].usage.replace("number", "turns").replace("digits", "1")
+    usage = FUNCTIONS[name].usage.replace("(number", "(turns").replace("digits", "1")
     compile_filter(usage).keep(facts_of(ROW))
 
 
@@ -262,3 +262,10 @@ def test_reading_a_filter_is_quick_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_cell_of_text_becomes_a_number_where_it_is_one() -> None:
+    keep = compile_filter("number(score) >= 2.5").keep
+    assert [keep({"column:score": value}) for value in ("3", " 2.5 ", 7, "n/a", None, "1e400", "9" * 500)] == [
+        True, True, True, False, False, True, False,
+    ]  # fmt: skip
