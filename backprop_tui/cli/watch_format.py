@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backprop_tui.cli import words
+from backprop_tui.config.prices import read_prices
 from backprop_tui.protocol import figures
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.errors import UsageError
@@ -61,6 +62,10 @@ def _hottest(facts: Facts, key: str) -> float | None:
 def _power(facts: Facts) -> float | None:
     known = [value for gpu in facts.view.charged_gpus() if (value := number(gpu.get("power"))) is not None]
     return sum(known) if known else None
+
+
+def _cost(facts: Facts) -> float | None:
+    return figures.cost(facts.view, read_prices()).value
 
 
 def _left(facts: Facts) -> float | None:
@@ -113,6 +118,8 @@ FIELDS: dict[str, Field] = {
     "gpu_temp": Field("number", "hottest GPU of the run, °C", lambda f: _hottest(f, "temperature")),
     "power": Field("number", "power of its GPUs, W", _power),
     "energy": Field("number", "energy so far, Wh", lambda f: figures.energy_wh(f.view).value),
+    "cost": Field("number", "cost so far, by the prices in the settings", _cost),
+    "mfu": Field("number", "share of the GPU's peak, 0 to 1", lambda f: figures.mfu(f.view).value),
 }
 
 

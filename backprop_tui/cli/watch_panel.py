@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 from backprop_tui.cli import words
+from backprop_tui.cli.machine_words import machine_lines
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.progress import status_text
-from backprop_tui.protocol.codec import number
+from backprop_tui.protocol import figures
 from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
@@ -50,14 +50,14 @@ def panel(summary: RunSummary, view: RunView, state: RunState, losses: list[floa
     title = safe_text(summary.title, limit=60)
     lines = [f"{out.state(state)}  {summary.run.short_id}  {out.style(title, 'bold')}"]
     lines.append(f"step {_progress(view, width)}")
-    figures = [f"loss {words.loss(view.loss)}", f"eval {words.loss(view.eval_loss)}"]
+    shown = [f"loss {words.loss(view.loss)}", f"eval {words.loss(view.eval_loss)}"]
     if view.best_eval_step is not None:
-        figures[-1] += f" (best {words.loss(view.best_eval_loss)} at {words.count(view.best_eval_step)})"
-    figures += [f"lr {words.rate(view.lr)}", f"gradient {words.loss(view.grad_norm)}"]
-    lines.append("  ".join(figures))
+        shown[-1] += f" (best {words.loss(view.best_eval_loss)} at {words.count(view.best_eval_step)})"
+    shown += [f"lr {words.rate(view.lr)}", f"gradient {words.loss(view.grad_norm)}"]
+    lines.append("  ".join(shown))
     if len(losses) > 1:
         lines.append(out.style(_sparkline(losses, min(60, width - 6)), "accent") + out.style(" loss", "dim"))
-    lines += _machine(view.telemetry)
+    lines += machine_lines(view.telemetry)
     if view.fault:
         lines.append(out.style(safe_text(f"{view.fault.get('code', '')}: {view.fault.get('cause', '')}"), "bad"))
         lines.append(safe_text(view.fault.get("next", "")))
@@ -89,32 +89,11 @@ def _progress(view: RunView, width: int) -> str:
     cells = max(8, min(30, width - 56))
     full = int(share * cells)
     bar = "━" * full + ("╸" if full < cells else "") + "─" * (cells - full - 1)
-    speed = f"  {words.count(view.tokens_per_s)} tokens/s" if view.tokens_per_s is not None else ""
-    left = f"  {words.duration(view.seconds_left)} left" if view.seconds_left else ""
+    rate, time_left = figures.tokens_per_s(view).value, figures.time_left(view)
+    speed = f"  {words.count(rate)} tokens/s" if rate is not None else ""
+    about = "about " if time_left.about else ""
+    left = f"  {about}{words.duration(time_left.value)} left" if time_left.value else ""
     return f"{step}/{total} {bar} {100 * share:.0f} %{speed}{left}"
-
-
-def _machine(telemetry: dict[str, Any]) -> list[str]:
-    if not telemetry:
-        return []
-    lines = []
-    for gpu in telemetry.get("gpus") or []:
-        values = [f"gpu {gpu.get('index')}", _with(gpu.get("utilisation"), "%")]
-        values.append(f"{words.size(number(gpu.get('memory_used')))} of {words.size(number(gpu.get('memory_total')))}")
-        values += [_with(gpu.get("temperature"), "°C"), _with(gpu.get("power"), "W")]
-        lines.append("  ".join(values))
-    if not lines and telemetry.get("gpu_reason"):
-        lines.append(f"gpu  {safe_text(telemetry['gpu_reason'])}")
-    host = telemetry.get("host") or {}
-    memory = f"{words.size(number(host.get('memory_used')))} of {words.size(number(host.get('memory_total')))}"
-    disk = words.size(number(host.get("disk_free")))
-    lines.append(f"host  cpu {_with(host.get('cpu'), '%')}  memory {memory}  disk {disk} free")
-    return lines
-
-
-def _with(value: object, unit: str) -> str:
-    known = number(value)
-    return words.UNKNOWN if known is None else f"{known:.0f} {unit}"
 
 
 def _sparkline(values: list[float], cells: int) -> str:
