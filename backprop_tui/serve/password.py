@@ -9,6 +9,7 @@ import os
 import secrets
 import stat
 import time
+import warnings
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 
@@ -100,8 +101,11 @@ def obtain(
     if not ask:
         return None
     try:
-        first, second = prompt("Password for the browser: "), prompt("Again: ")
-    except EOFError:
+        with warnings.catch_warnings():
+            # Where the terminal would show what is typed, nothing is asked.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            first, second = prompt("Password for the browser: "), prompt("Again: ")
+    except (EOFError, getpass.GetPassWarning):
         raise TryAgainError(
             "PASSWORD_UNASKED", "There is no keyboard to ask for the password.", f"Use --password-file or {VARIABLE}."
         ) from None
