@@ -53,6 +53,7 @@ class RunModel:
         sensors: what the sensors said lately.
         recent: recent values of step metrics, for sparklines.
         best: whether the newest evaluation was the best so far. odd: events passed over because they made no sense.
+        opening: whether not even the journal's last events are known yet: there is nothing to show.
         turn: whether the curves or the figures of a long run have just become whole.
     """
 
@@ -68,6 +69,7 @@ class RunModel:
     best: bool = False
     events: int = 0
     odd: int = 0
+    opening: bool = False
     turn: bool = False
     _outlook: RunView | None = None
 
@@ -93,6 +95,7 @@ class RunModel:
 
     def look_ahead(self, newest: Iterable[Event]) -> None:
         """The journal's last events, while those before them are still to be read: they say how the run stands."""
+        self.opening = False
         outlook = self._outlook = RunView().apply(newest)
         if outlook.state is RunState.STARTING and outlook.step:
             outlook.state = RunState.RUNNING

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -11,9 +12,11 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.timer import Timer
 
+from backprop_tui.app import wording
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.keymap import run as keymap
 from backprop_tui.app.run_model import RunModel
+from backprop_tui.app.screens import run_memory
 from backprop_tui.app.screens.run_log import RunLog
 from backprop_tui.app.widgets.chart import Chart
 from backprop_tui.app.widgets.figures import Figures
@@ -100,7 +103,7 @@ class RunScreen(RunLog):
 
     def _start(self, run: RunDir) -> None:
         self.backprop.run_dir = run
-        self.model = RunModel(held=locks.is_held(run.lock_file))
+        self.model = RunModel(held=locks.is_held(run.lock_file), opening=True)
         self._was = None
         self._samples, self._session = False, None
         self.chart_begins(self.model)
@@ -142,12 +145,13 @@ class RunScreen(RunLog):
             self._pending.stop()
             self._pending = None
         model = self.model
-        if model is None or not self.is_mounted or self not in self.app.screen_stack:
+        if model is None or not self.is_mounted:
+            return
+        state = model.state
+        self.tell(model)
+        if self not in self.app.screen_stack:
             return
         now = self._shown_at = time.monotonic()
-        state = model.state
-        title = model.name or (self._run.short_id if self._run else "")
-        self.backprop.show_run_state(title, state)
         self.show_alerts(model, self._session.damaged if self._session is not None else 0)
         if state is not self._was:
             finished = self._was is not None and self._was.live and state is RunState.COMPLETED
@@ -169,6 +173,25 @@ class RunScreen(RunLog):
             self.show_log(model)
         elif self._pending is None:
             self._pending = self.set_timer(due - now, self._show)
+
+    def tell(self, model: RunModel) -> None:
+        """Let the app know, also while another room is open: header, window title, signs."""
+        view = model.view
+        share = min(1.0, view.step / view.total_steps) if view.total_steps else None
+        title = model.name or (self._run.short_id if self._run else "")
+        if model.reading:
+            self.backprop.show_run_state(title, model.state)
+        else:
+            self.backprop.hear(title, model.state, share, wording.loss(view.loss))
+
+    def remember(self) -> dict[str, Any]:
+        """Zoom, samples, chart and log, with the run they belong to."""
+        return {**super().remember(), **run_memory.remember(self)}
+
+    def recall(self, words: Mapping[str, Any]) -> None:
+        """Show them again if it is the same run."""
+        super().recall(words)
+        run_memory.recall(self, words)
 
     # -- what is on the screen ----------------------------------------------------------------------------------------
 
@@ -212,8 +235,29 @@ class RunScreen(RunLog):
 
     def action_zoom_panel(self) -> None:
         """The focused panel alone, or all again."""
-        self._zoomed = None if self._zoomed is not None else self.current_panel()
+        self.zoom(None if self._zoomed is not None else self.current_panel())
+
+    def zoom(self, panel: Panel | None) -> None:
+        """One panel alone; None is all of them."""
+        self._zoomed = panel
+        if panel is not None:
+            self.show_panel(panel)
         self._place_panels(self.current_panel())
+
+    @property
+    def run(self) -> RunDir | None:
+        """The run that is shown."""
+        return self._run
+
+    @property
+    def zoomed(self) -> Panel | None:
+        """The panel that fills the screen."""
+        return self._zoomed
+
+    @property
+    def samples_shown(self) -> bool:
+        """Whether answers stand in the log's place."""
+        return self._samples
 
     def action_follow(self) -> None:
         """Chart and log show the newest."""

@@ -16,7 +16,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color, ColorParseError
-from textual.geometry import Offset, Region, Size
+from textual.geometry import NULL_OFFSET, Offset, Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -68,7 +68,7 @@ class Inked(Widget):
         """What the widget paints, under the letters of jump mode."""
         return self.with_marks(super().render_lines(crop), crop, self.content_offset)
 
-    def with_marks(self, strips: list[Strip], crop: Region, offset: Offset = Offset(0, 0)) -> list[Strip]:
+    def with_marks(self, strips: list[Strip], crop: Region, offset: Offset = NULL_OFFSET) -> list[Strip]:
         """Lay the letters over painted lines; `offset` is where the content begins in them."""
         if not self.jump_marks:
             return strips
@@ -123,6 +123,8 @@ class Painted(Inked):
         """Paint again and refresh the spans that differ."""
         size = self.content_size
         if not self.is_mounted or not size:
+            # It may come back at the size it had: what was painted then is not what it says now.
+            self._lines = None
             return
         if self._lines is None or size != self._painted_size:
             self._lines = None
