@@ -72,7 +72,8 @@ def headers(socket_origin: str) -> dict[str, str]:
         ),
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
-        "Referrer-Policy": "no-referrer",
+        # Not `no-referrer`: with it browsers write `Origin: null` on our own forms, which is refused.
+        "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Cache-Control": "no-store",
@@ -81,6 +82,6 @@ def headers(socket_origin: str) -> dict[str, str]:
 
 def _page(body: str, head: str = "") -> str:
     return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>backprop</title>'
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>backprop</title><link rel="icon" href="data:,">'
         f"<style>{_STYLE}</style>{head}</head><body>{body}</body></html>"
     )
