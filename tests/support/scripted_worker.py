@@ -2,7 +2,7 @@
 
 Keys: steps, step_s, save_every, save_s, load_s; crash = {"step": n, "how": kill|segv|exit|fault|quiet} (first attempt only);
 deaf (ignores commands and SIGTERM), noise (sends garbage first), flood (bytes of padding per step event), helper (leaves a
-child process holding the pipes).
+child process holding the pipes), says, prints (log events and raw lines per step, spread over it).
 """
 
 from __future__ import annotations
@@ -100,6 +100,17 @@ class Worker:
             raise SystemExit(1)
         raise SystemExit(3 if how == "exit" else 0)
 
+    def talk(self, seconds: float, says: int, prints: int) -> None:
+        """Let a step's time pass, saying and printing lines as it goes."""
+        parts = max(1, says, prints)
+        for part in range(parts):
+            self.commands(seconds / parts)
+            words = f"line {self.step * parts + part:,} of a run that has a lot to tell {part % 7 / 7:.5f} {'=' * (part % 23)}"
+            if part < says:
+                self.send("log", level="info", source="chatter", message=words)
+            if part < prints:
+                print(words, flush=True)
+
     def train(self) -> None:
         script = self.script
         if script.get("noise"):
@@ -114,7 +125,7 @@ class Worker:
         self.send("state", state="running", reason="")
         self.send("plan", total_steps=steps)
         while self.step < steps:
-            self.commands(script.get("step_s", 0.01))
+            self.talk(script.get("step_s", 0.01), script.get("says", 0), script.get("prints", 0))
             while self.paused:
                 self.commands(1.0)
             self.step += 1
