@@ -1,7 +1,8 @@
 """How long a recorded run takes to open, and what it costs: first visit, later visits, memory.
 
 The real app runs in a real pseudo-terminal. The clock of `full` starts when the screen is up (its footer is there) and
-stops when the chart reaches the run's last step, which is when every recorded value is in the picture.
+stops when the chart reaches the run's last step, which is when every recorded value is in the picture; `figures` is when
+all other events are folded too.
 `python benchmarks/open_run.py` prints a table and one JSON line; it exits 1 when a limit is passed.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -49,12 +51,13 @@ def open_once(env: dict[str, str], steps: int) -> dict[str, Any]:
         pid = terminal.process.pid
         terminal.wait_for(r"\? Help", 60)
         up = time.perf_counter()
-        # The frame below the plot says what it shows, and the word before the last step is the first one's.
-        terminal.wait_for(rf"0\S{{1,3}}{steps:,}\b", 120)
+        # The frame below the plot says which steps it shows.
+        terminal.wait_for(rf"0\S{{1,2}}({steps:,}|{steps // 1000}k|{steps // 1_000_000}M) ?\W", 120)
         full = time.perf_counter() - up
-        cpu = cpu_s(pid)
+        terminal.wait_for(rf"step {steps:,}/{steps:,}", 120)
+        told = time.perf_counter() - up
         settle(terminal, 2.0, 60)
-        return {"full_s": round(full, 3), "cpu_s": round(cpu, 2), "all_cpu_s": round(cpu_s(pid), 2), **memory(pid)}
+        return {"full_s": round(full, 3), "told_s": round(told, 3), "cpu_s": round(cpu_s(pid), 2), **memory(pid)}
 
 
 def main() -> int:
@@ -75,36 +78,34 @@ def main() -> int:
             # Compiled modules and the file in the page cache, as for anybody who has used it before.
             open_once(env, steps)
             for _ in range(args.rounds):
-                cache = Path(env["BACKPROP_CACHE_DIR"]) / "columns" / run.id
-                for file in cache.glob("*"):
-                    file.unlink()
+                forget = Path(env["BACKPROP_CACHE_DIR"]) / "columns" / run.id
+                shutil.rmtree(forget, ignore_errors=True)
                 for visit in ("first", "later"):
                     found = open_once(env, steps)
                     rows.append({"steps": steps, "journal_mb": round(size / 1e6, 1), "visit": visit, **found})
-    best = min
-    table = []
-    for steps in args.steps:
-        for visit in ("first", "later"):
-            these = [row for row in rows if row["steps"] == steps and row["visit"] == visit]
-            table.append(
-                {
-                    "steps": steps, "visit": visit, "journal_mb": these[0]["journal_mb"],
-                    "full_s": best(row["full_s"] for row in these), "worst_s": max(row["full_s"] for row in these),
-                    "cpu_s": best(row["cpu_s"] for row in these), "all_cpu_s": best(row["all_cpu_s"] for row in these),
-                    "rss": max(row["rss"] for row in these), "own": max(row["own"] for row in these),
-                }
-            )  # fmt: skip
+    table = [_row(steps, visit, rows) for steps in args.steps for visit in ("first", "later")]
     print(
-        f"{'steps':>9} {'journal':>9} {'visit':>6} {'full chart':>11} {'worst':>7} {'cpu':>6} {'all cpu':>8} {'RSS':>7} {'own':>7}"
+        f"{'steps':>9} {'journal':>9} {'visit':>6} {'chart':>7} {'worst':>7} {'figures':>8} {'CPU':>6} {'RSS':>7} {'own':>7}"
     )
     for row in table:
         print(
-            f"{row['steps']:>9,} {row['journal_mb']:>6.1f} MB {row['visit']:>6} {row['full_s']:>9.2f} s"
-            f" {row['worst_s']:>5.2f} s {row['cpu_s']:>4.1f} s {row['all_cpu_s']:>6.1f} s {row['rss']:>4.0f} MB {row['own']:>4.0f} MB"
+            f"{row['steps']:>9,} {row['journal_mb']:>6.1f} MB {row['visit']:>6} {row['full_s']:>5.2f} s {row['worst_s']:>5.2f} s"
+            f" {row['told_s']:>6.2f} s {row['cpu_s']:>4.1f} s {row['rss']:>4.0f} MB {row['own']:>4.0f} MB"
         )
     print(json.dumps({"benchmark": "open_run", "results": table}))
-    slow = [r for r in table if r["visit"] == "first" and r["full_s"] > LIMITS.get(r["steps"], 1e9)]
+    slow = [row for row in table if row["visit"] == "first" and row["full_s"] > LIMITS.get(row["steps"], 1e9)]
     return int(bool(slow) or max(row["rss"] for row in table) > MEMORY_LIMIT)
+
+
+def _row(steps: int, visit: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The best of several visits, which is what a busy machine disturbs least, and the worst chart and memory."""
+    these = [row for row in rows if (row["steps"], row["visit"]) == (steps, visit)]
+    return {
+        "steps": steps, "visit": visit, "journal_mb": these[0]["journal_mb"],
+        **{name: min(row[name] for row in these) for name in ("full_s", "told_s", "cpu_s")},
+        "worst_s": max(row["full_s"] for row in these), "rss": max(row["rss"] for row in these),
+        "own": max(row["own"] for row in these),
+    }  # fmt: skip
 
 
 if __name__ == "__main__":
