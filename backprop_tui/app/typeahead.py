@@ -12,8 +12,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from textual import events
-from textual.app import App
 from textual.message import Message
+
+from backprop_tui.app.spans import SpanApp
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -26,7 +27,7 @@ _PATIENCE = 0.5
 _TRIPS = 4
 
 
-class TypeAhead(App[None]):
+class TypeAhead(SpanApp):
     """An app whose keys take effect one after the other."""
 
     class Travelled(Message):
