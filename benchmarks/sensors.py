@@ -28,7 +28,14 @@ from backprop_tui.protocol.codec import to_json  # noqa: E402
 from tests.unit.hardware.nvml_stub import Gpu, Library  # noqa: E402
 
 READINGS = 300
-WORKER = "import subprocess,sys; p=[subprocess.Popen(['sleep','600']) for _ in range(4)]; print(flush=True); input(); [q.kill() for q in p]"
+WORKER = """
+import subprocess
+children = [subprocess.Popen(["sleep", "600"]) for _ in range(4)]
+print(flush=True)
+input()
+for child in children:
+    child.kill()
+"""
 
 
 def simulate(cards: int) -> None:

@@ -13,6 +13,7 @@ from backprop_tui.protocol.events import GpuReading
 from backprop_tui.protocol.text import safe_text
 
 NO_DRIVER = "no NVIDIA driver"
+_ELSEWHERE = "the driver numbers processes as outside this container"
 _GONE = "the driver does not list this GPU any more"
 
 
@@ -55,6 +56,8 @@ class GpuReader:
                 card.read(nvml, now, run_pids) if card.index < count else lost(card.index, _GONE)
                 for card in self._cards
             ]
+        if run_pids:
+            _check_numbers(readings)
         return readings, None if readings else "no NVIDIA GPU"
 
     def driver_version(self) -> str | None:
@@ -88,6 +91,17 @@ class GpuReader:
                 nvml.nvmlShutdown()
             except Exception:
                 pass
+
+
+def _check_numbers(readings: list[GpuReading]) -> None:
+    """Take back "holds nothing" where the processes are numbered as outside this container: nobody can tell then."""
+    listed = [process for reading in readings for process in reading.get("processes") or ()]
+    if any(process["ours"] for process in listed) or not any(process["name"] is None for process in listed):
+        return
+    for reading in readings:
+        if reading["run_memory"] == 0 and reading.get("processes"):
+            reading["run_memory"] = None
+            reading["unknown"] = {**reading["unknown"], "run_memory": _ELSEWHERE}
 
 
 _reader = GpuReader()

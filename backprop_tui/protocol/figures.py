@@ -110,7 +110,7 @@ def energy_wh(view: RunView) -> Figure:
     """Watt-hours drawn by the run's GPUs so far; a part only where their power was not known all the time."""
     if view.energy_wh is None:
         return Figure(None, _no_energy(view))
-    return Figure(view.energy_wh, about=energy_share(view) < 0.98 or view.run_gpus is None)
+    return Figure(view.energy_wh, about=energy_share(view) < 0.98 or _shared(view))
 
 
 def energy_share(view: RunView) -> float:
@@ -129,7 +129,7 @@ def cost(view: RunView, prices: Prices) -> Figure:
         if not cards:
             return Figure(None, "the run holds no GPU")
         total += prices.per_gpu_hour * cards * view.held_s / 3600
-        about = view.run_gpus is None and cards > 1
+        about = _shared(view)
     if prices.per_kwh is not None:
         energy = energy_wh(view)
         if energy.value is None:
@@ -143,9 +143,12 @@ def _no_energy(view: RunView) -> str:
     gpus = view.telemetry.get("gpus") or []
     if view.plan.get("device") == "cpu" or not gpus:
         return "a CPU's power is not measured"
-    if view.run_gpus == []:
-        return "the run holds no GPU"
     return "the power is not known"
+
+
+def _shared(view: RunView) -> bool:
+    """Whether other people's GPUs may be counted with the run's."""
+    return not view.run_gpus and len(view.charged_gpus()) > 1
 
 
 def _or_no_step(value: float | None) -> Figure:

@@ -125,8 +125,9 @@ class RunView:
         gpus: list[dict[str, Any]] = self.telemetry.get("gpus") or []
         if self.plan.get("device") == "cpu":
             return []
-        if self.run_gpus is not None:
+        if self.run_gpus:
             return [gpu for gpu in gpus if gpu["index"] in self.run_gpus]
+        # In a container the driver may list no process, or number them as the host does; the plan still names a GPU.
         return gpus if self.plan else []
 
     def to_dict(self) -> dict[str, Any]:

@@ -183,6 +183,19 @@ def test_a_cpus_energy_and_cost_are_unknown_with_the_reason() -> None:
     assert "no price" in figures.cost(view, Prices()).why
 
 
+def test_a_run_whose_processes_nobody_names_is_charged_what_the_plan_says() -> None:
+    tape = Tape()
+    view = RunView().apply(
+        [*tape.begin(), tape.reading(card(run_memory=0)), tape.reading(card(run_memory=0), after=36.0)]
+    )
+    assert view.energy_wh == 3.0
+    two = [card(run_memory=None), card(1, run_memory=None)]
+    tape = Tape()
+    view = RunView().apply([*tape.begin(), tape.reading(*two), *(tape.reading(*two, after=36.0) for _ in range(20))])
+    assert figures.energy_share(view) > 0.98
+    assert figures.energy_wh(view).about
+
+
 def test_cost_adds_hours_and_energy() -> None:
     tape = Tape()
     view = RunView().apply([*tape.begin(), tape.reading(card(), after=0.0)])

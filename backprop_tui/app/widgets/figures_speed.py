@@ -63,7 +63,7 @@ def speed_rows(model: RunModel, glyphs: Glyphs, prices: Prices) -> list[Row]:
         energy = figures.energy_wh(view)
         covered = figures.energy_share(view)
         words = (
-            "" if not energy.about else f"{covered:.0%} of the time known" if view.run_gpus else "all GPUs of the host"
+            "" if not energy.about else f"{covered:.0%} of the time known" if covered < 0.98 else "all GPUs of the host"
         )
         rows.append(_row(15, "energy", energy, watt_hours, (words, "muted")))
     if prices.per_kwh is not None or prices.per_gpu_hour is not None:

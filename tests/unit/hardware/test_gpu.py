@@ -162,6 +162,18 @@ def test_unreadable_processes_leave_the_runs_memory_unknown(monkeypatch: pytest.
     assert reading["unknown"]["run_memory"] == "no permission to ask"
 
 
+def test_processes_numbered_as_outside_a_container_leave_the_runs_memory_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(monkeypatch, Library([Gpu(processes=[(2**22 + 5, 5 << 30)]), Gpu()]))
+    (busy, idle), _ = GpuReader().read([os.getpid()])
+    assert busy["run_memory"] is None
+    assert "container" in busy["unknown"]["run_memory"]
+    assert idle["run_memory"] == 0
+    install(monkeypatch, Library([Gpu(processes=[(1, 5 << 30)])]))
+    assert GpuReader().read([os.getpid()])[0][0]["run_memory"] == 0
+
+
 def test_facts_and_processes_are_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     library = Library([Gpu()])
     install(monkeypatch, library)
