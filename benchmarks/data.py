@@ -31,8 +31,8 @@ print(json.dumps({"inner": time.perf_counter() - began, "own": own, "child": chi
 #: Name → program. `inner` is measured after the imports the contestant itself needs where it says `began = …` again.
 CONTESTANTS: dict[str, str] = {
     "inspect": """
-from backprop_tui.data.inspection import inspect_data
-from backprop_tui.data.places import resolve
+from backprop_tui.data.looking.inspection import inspect_data
+from backprop_tui.data.finding.places import resolve
 found = inspect_data(resolve(path))
 note = f"{found.rows} rows, {found.kept} kept"
 """,
@@ -54,9 +54,9 @@ note = f"{polars.read_ndjson(path).height} rows"
     "inspect+tokens": """
 from pathlib import Path
 from backprop_tui.data.children.remote import RemoteTokenizer
-from backprop_tui.data.inspection import inspect_data
-from backprop_tui.data.part import How
-from backprop_tui.data.places import resolve
+from backprop_tui.data.looking.inspection import inspect_data
+from backprop_tui.data.looking.part import How
+from backprop_tui.data.finding.places import resolve
 with RemoteTokenizer(Path(model), size=0) as tokenizer:
     found = inspect_data(resolve(path), tokenizer=tokenizer, how=How(max_length=2048))
 note = f"{found.tokens.total} tokens"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from textual.worker import Worker
 
     from backprop_tui.app.draft import Draft
-    from backprop_tui.data.findings import Inspection
+    from backprop_tui.data.looking.findings import Inspection
 
 #: What is known of a dataset: nothing, how far the look is (a few words), what it found, or why it can't be read.
 Look: TypeAlias = "Inspection | BackpropError | str | None"

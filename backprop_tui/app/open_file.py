@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from backprop_tui.app.draft import Draft
     from backprop_tui.data.children.remote import RemoteTokenizer
-    from backprop_tui.data.encoded import Measure, Rendered
     from backprop_tui.data.formats import Normalised
-    from backprop_tui.data.preview import Preview, PreviewRow
+    from backprop_tui.data.looking.preview import Preview, PreviewRow
+    from backprop_tui.data.rendering.encoded import Measure, Rendered
     from backprop_tui.data.rows import Row
     from backprop_tui.protocol.errors import DataError
 
@@ -179,7 +179,7 @@ class OpenFile:
             self._shown(self, page)
 
     def _open(self) -> Preview:
-        from backprop_tui.data.preview import Preview
+        from backprop_tui.data.looking.preview import Preview
 
         if self._file is None:
             data = self._draft.scans.resolve(self.words)
@@ -188,7 +188,7 @@ class OpenFile:
         return self._file
 
     def _page(self, index: int, cancelled: Cancelled) -> tuple[Page, Row] | None:
-        from backprop_tui.data.preview import view_row
+        from backprop_tui.data.looking.preview import view_row
 
         reading = self._draft.reading(self.words)
         with self._lock:
@@ -204,7 +204,7 @@ class OpenFile:
 
     def _explain(self, page: Page, row: Row, turn: int) -> None:
         def work(cancelled: Cancelled) -> Page:
-            from backprop_tui.data.preview import view_row
+            from backprop_tui.data.looking.preview import view_row
 
             tokenizer = self._draft.scans.tokenizer(page.reading.model, "preview")
             if tokenizer is None:

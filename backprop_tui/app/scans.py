@@ -13,9 +13,9 @@ from backprop_tui.protocol.errors import BackpropError
 
 if TYPE_CHECKING:
     from backprop_tui.data.children.remote import RemoteTokenizer
-    from backprop_tui.data.findings import Inspection
-    from backprop_tui.data.part import How
-    from backprop_tui.data.places import DataSet
+    from backprop_tui.data.finding.places import DataSet
+    from backprop_tui.data.looking.findings import Inspection
+    from backprop_tui.data.looking.part import How
     from backprop_tui.data.selection import Scan
     from backprop_tui.protocol.spec import DataPart
 
@@ -41,7 +41,7 @@ class Reading:
     @property
     def how(self) -> How:
         """The same in the words of `data`."""
-        from backprop_tui.data.part import How
+        from backprop_tui.data.looking.part import How
 
         return How(self.format, self.columns, self.max_length, self.train_on)
 
@@ -81,7 +81,7 @@ class Scans:
         Raises:
             BackpropError: as `places.resolve`.
         """
-        from backprop_tui.data.places import resolve
+        from backprop_tui.data.finding.places import resolve
 
         if not again and words in self._fetched:
             return self._fetched[words]
@@ -93,7 +93,7 @@ class Scans:
 
     def to_fetch(self, words: str) -> bool:
         """Whether a part of the words is a dataset of the hub that has not been asked for here; nothing is read."""
-        from backprop_tui.data import hub
+        from backprop_tui.data.finding import hub
 
         if words in self._fetched or words == DEMO:
             return False
@@ -114,8 +114,8 @@ class Scans:
         Raises:
             BackpropError: there is no such data, or it can't be used at all.
         """
-        from backprop_tui.data.fingerprint import set_state
-        from backprop_tui.data.inspection import inspect_data
+        from backprop_tui.data.looking.inspection import inspect_data
+        from backprop_tui.data.versions.fingerprint import set_state
 
         data = self.resolve(words)
         key = ScanKey(words, set_state(data), replace(reading, batch_size=0))
@@ -165,8 +165,8 @@ class Scans:
         Raises:
             BackpropError: the data or a setting can't be used.
         """
-        from backprop_tui.data.fingerprint import set_state
         from backprop_tui.data.selection import select
+        from backprop_tui.data.versions.fingerprint import set_state
 
         key = (part, purpose, seed, set_state(self.resolve(part.path)))
         known = self._counts.get(key)
@@ -215,7 +215,7 @@ class Scans:
 
     def _known_rows(self, part: DataPart) -> Inspection | None:
         """An inspection that read the rows as these settings do, whatever the model, if the files are as they were."""
-        from backprop_tui.data.fingerprint import set_state
+        from backprop_tui.data.versions.fingerprint import set_state
 
         state = set_state(self.resolve(part.path))
         wanted = (part.path, state, part.format, part.columns, part.damaged)
@@ -228,7 +228,7 @@ class Scans:
 
 def _with_forecast(found: Inspection, reading: Reading) -> Inspection:
     """The inspection with the forecast for this micro-batch."""
-    from backprop_tui.data.packing import forecast
+    from backprop_tui.data.looking.packing import forecast
 
     if not found.tokens or not found.max_length:
         return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backprop_tui.config import paths
-from backprop_tui.data.template import find_template, read_config
+from backprop_tui.data.rendering.template import find_template, read_config
 from backprop_tui.protocol.errors import DataError, UsageError
 from backprop_tui.protocol.text import safe_text
 

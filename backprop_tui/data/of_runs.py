@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backprop_tui.data.changes import compare
+from backprop_tui.data.versions.changes import compare
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.store.layout import RunDir
 

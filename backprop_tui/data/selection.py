@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from backprop_tui.data.columns_seen import ColumnsSeen
+from backprop_tui.data.finding.places import DataSet, read_set
 from backprop_tui.data.formats import Normalised, Purpose, purpose_of, row_reader
-from backprop_tui.data.look import DAMAGED
-from backprop_tui.data.places import DataSet, read_set
+from backprop_tui.data.looking.look import DAMAGED
 from backprop_tui.data.purposes import other_purpose
 from backprop_tui.data.rows import Problem, Row, RowRejected
 from backprop_tui.data.tools.content import content_key
@@ -25,6 +24,7 @@ from backprop_tui.data.tools.order import BY_TEXT, column_difficulties, curricul
 from backprop_tui.data.tools.sampling import repeat_plan, sample_rows
 from backprop_tui.data.tools.split import split_rows
 from backprop_tui.data.tools.texts import row_text
+from backprop_tui.data.versions.columns_seen import ColumnsSeen
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text

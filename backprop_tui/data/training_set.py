@@ -12,12 +12,12 @@ from typing import Any
 
 from backprop_tui.config import paths
 from backprop_tui.data.children.remote import RemoteTokenizer, shared
-from backprop_tui.data.encoded import EncodedRow
-from backprop_tui.data.fingerprint import describe_data, set_state
+from backprop_tui.data.finding.places import DataSet, Source, check_set, resolve
 from backprop_tui.data.formats import Conversation, Normalised
-from backprop_tui.data.places import DataSet, Source, check_set, resolve
+from backprop_tui.data.rendering.encoded import EncodedRow
 from backprop_tui.data.rows import Problem, RowRejected
 from backprop_tui.data.selection import ELSEWHERE, Progress, Scan, no_usable_rows, rows_at, scan, select, whole
+from backprop_tui.data.versions.fingerprint import describe_data, set_state
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text

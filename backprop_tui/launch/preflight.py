@@ -47,12 +47,12 @@ def check_and_record(spec: RunSpec, *, on_progress: Progress | None = None) -> t
     """As `check`, noting beside it what the data is; hashing the files goes on while their rows are read.
 
     Returns:
-        The resolved spec, and what `data.launched.check_launched` compares with; JSON-ready.
+        The resolved spec, and what `data.versions.launched.check_launched` compares with; JSON-ready.
 
     Raises:
         BackpropError: as `check`, and DATA_CHANGED when a file changes meanwhile.
     """
-    from backprop_tui.data.launched import launch_state, record_launch
+    from backprop_tui.data.versions.launched import launch_state, record_launch
 
     over = threading.Event()
     states: list[object] = []
@@ -142,8 +142,8 @@ def _check_disk(spec: RunSpec, model_dir: Path | None) -> None:
 
 
 def _resolved(spec: RunSpec) -> RunSpec:
-    from backprop_tui.data.launched import lasting_words
-    from backprop_tui.data.places import resolve
+    from backprop_tui.data.finding.places import resolve
+    from backprop_tui.data.versions.launched import lasting_words
 
     base = Path(spec.model.base).expanduser()
     model = spec.model

@@ -23,9 +23,9 @@ from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
     from backprop_tui.data.children.remote import RemoteTokenizer
-    from backprop_tui.data.encoded import EncodedRow
+    from backprop_tui.data.finding.places import DataSet
     from backprop_tui.data.formats import Normalised
-    from backprop_tui.data.places import DataSet
+    from backprop_tui.data.rendering.encoded import EncodedRow
     from backprop_tui.data.selection import Scan
     from backprop_tui.protocol.spec import DataPart
 
@@ -63,7 +63,7 @@ def score_data(
     conversation is then the texts of its turns, one below the other.
 
     Args:
-        data: words as `data.places.resolve` takes them, or the resolved set.
+        data: words as `data.finding.places.resolve` takes them, or the resolved set.
         model: `demo`, a model directory, or a hub id that is in the local cache.
         part: how rows are read (format, columns, filter, duplicates, damaged rows); None looks at the rows.
         max_length: longest row in tokens; what is beyond is not looked at. The model's own context is a limit as well.
@@ -80,9 +80,9 @@ def score_data(
         ScoringCancelled: `cancelled` said so.
     """
     from backprop_tui.data.children.remote import RemoteTokenizer
-    from backprop_tui.data.fingerprint import set_state
-    from backprop_tui.data.places import resolve
+    from backprop_tui.data.finding.places import resolve
     from backprop_tui.data.selection import scan
+    from backprop_tui.data.versions.fingerprint import set_state
     from backprop_tui.hardware.extras import require
     from backprop_tui.protocol.spec import DataPart
 

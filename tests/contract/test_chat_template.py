@@ -9,8 +9,8 @@ import pytest
 from jinja2 import TemplateError
 
 from backprop_tui.config.paths import demo_model_dir
-from backprop_tui.data.chat import ChatTokenizer
 from backprop_tui.data.formats import Conversation, Message
+from backprop_tui.data.rendering.chat import ChatTokenizer
 from backprop_tui.protocol.errors import DataError
 from tests.support.models import TEMPLATES, make_model
 

@@ -252,7 +252,7 @@ def test_a_split_is_disjoint_follows_groups_and_can_be_repeated(tmp_path: Path, 
 
 
 def test_the_split_is_the_one_a_run_makes(tmp_path: Path) -> None:
-    from backprop_tui.data.places import resolve
+    from backprop_tui.data.finding.places import resolve
     from backprop_tui.data.selection import scan, select
     from backprop_tui.protocol.spec import DataPart, RunSpec
 

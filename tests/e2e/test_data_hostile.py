@@ -130,7 +130,7 @@ def test_nothing_said_acts_on_a_terminal_or_tells_what_lies_outside(action: str,
 
 
 def test_what_is_written_of_hostile_data_is_read_back_without_damage(runs: _Runs) -> None:
-    from backprop_tui.data.places import read_set, resolve
+    from backprop_tui.data.finding.places import read_set, resolve
 
     written = 0
     for case in CASES:

@@ -12,8 +12,8 @@ import pytest
 
 from backprop_tui.cli.dataset_words import dataset_facts
 from backprop_tui.config.paths import demo_model_dir
-from backprop_tui.data.identify import fingerprint_data
-from backprop_tui.data.versions import diff_data
+from backprop_tui.data.versions.compare import diff_data
+from backprop_tui.data.versions.identify import fingerprint_data
 from backprop_tui.launch.preflight import check_and_record
 from backprop_tui.launch.start import start_run
 from backprop_tui.protocol.errors import RunFailed

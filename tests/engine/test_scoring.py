@@ -19,7 +19,7 @@ import pytest
 
 from backprop_tui.config import paths
 from backprop_tui.data.children.remote import RemoteTokenizer
-from backprop_tui.data.places import resolve
+from backprop_tui.data.finding.places import resolve
 from backprop_tui.data.selection import rows_at, scan
 from backprop_tui.data.tools.percentiles import keep_between
 from backprop_tui.engine import scoring_wire as wire

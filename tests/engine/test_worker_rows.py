@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop_tui.config import paths
-from backprop_tui.data.packing import pack_rows
+from backprop_tui.data.looking.packing import pack_rows
 
 pytestmark = pytest.mark.train
 

@@ -9,8 +9,8 @@ import pytest
 
 from backprop_tui.app.app import BackpropApp
 from backprop_tui.app.screens.data_checks import check_lines, recipe_words
-from backprop_tui.data.findings import Inspection
-from backprop_tui.data.places import read_set, resolve
+from backprop_tui.data.finding.places import read_set, resolve
+from backprop_tui.data.looking.findings import Inspection
 from tests.ui.helpers import screen_text, shows, type_text, until
 
 

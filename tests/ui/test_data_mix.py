@@ -14,7 +14,7 @@ from backprop_tui.app.screens.data_mix import WEIGHTS, Mix
 from backprop_tui.app.screens.data_open import absolute_words
 from backprop_tui.app.wording import data_name, is_mix
 from backprop_tui.config.recent import remember
-from backprop_tui.data.places import resolve
+from backprop_tui.data.finding.places import resolve
 from tests.support.hub_server import Hub
 from tests.ui.helpers import screen_text, shows, type_text, until
 

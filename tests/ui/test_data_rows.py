@@ -14,8 +14,8 @@ from backprop_tui.app.scans import Reading, Scans
 from backprop_tui.app.screens.data_words import Browser
 from backprop_tui.app.widgets.preview import stretches, token_lines
 from backprop_tui.app.widgets.turns import meaning_lines
-from backprop_tui.data.encoded import EncodedRow, Piece, Rendered
 from backprop_tui.data.formats import read_row
+from backprop_tui.data.rendering.encoded import EncodedRow, Piece, Rendered
 from backprop_tui.protocol.spec import DataPart
 from tests.ui.helpers import BareApp, screen_text, shows, type_text, until
 

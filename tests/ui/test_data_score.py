@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backprop_tui.app.app import BackpropApp
-from backprop_tui.data.places import read_set, resolve
+from backprop_tui.data.finding.places import read_set, resolve
 from tests.ui.helpers import shows
 
 

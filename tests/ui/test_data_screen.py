@@ -14,7 +14,7 @@ from backprop_tui.app.app import BackpropApp
 from backprop_tui.app.screens.data_checks import histogram
 from backprop_tui.app.widgets.preview import piece_lines
 from backprop_tui.app.widgets.turns import fold
-from backprop_tui.data.encoded import Piece
+from backprop_tui.data.rendering.encoded import Piece
 from backprop_tui.protocol.text import safe_text
 from tests.ui.helpers import screen_text, shows, type_text, until
 

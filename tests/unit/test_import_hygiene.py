@@ -36,7 +36,7 @@ def loaded(code: str) -> set[str]:
         ("backprop_tui.protocol.spec", TRAINING | SCREEN | DATA),
         ("backprop_tui.config.settings", TRAINING | SCREEN | DATA),
         ("backprop_tui.hardware.doctor", TRAINING | SCREEN | DATA | PYDANTIC),
-        ("backprop_tui.data.inspection", TRAINING | SCREEN),
+        ("backprop_tui.data.looking.inspection", TRAINING | SCREEN),
         ("backprop_tui.data.training_set", TRAINING | SCREEN),
         ("backprop_tui.app", TRAINING | SCREEN | PYDANTIC | DATA),
         ("backprop_tui.app.app", TRAINING | DATA),

@@ -15,7 +15,7 @@ from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.data.findings import Inspection
+    from backprop_tui.data.looking.findings import Inspection
 
 SEVERAL_LISTS = "DATA_SEVERAL_LISTS"
 #: Settings of the data that are changed here, and how the recipe line names them.

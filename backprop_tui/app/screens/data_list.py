@@ -26,7 +26,7 @@ from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.data.browse import Folder
+    from backprop_tui.data.finding.browse import Folder
 
 #: Seconds the cursor rests on a dataset before its first row is read, and before all its rows are.
 _OPEN_S, _LOOK_S = 0.05, 0.3
@@ -69,7 +69,7 @@ class ListSide(OpenSide):
 
         def work(cancelled: Cancelled) -> tuple[Folder, list[str]]:
             from backprop_tui.config.recent import recent
-            from backprop_tui.data.browse import list_folder
+            from backprop_tui.data.finding.browse import list_folder
 
             return list_folder(folder), recent("data")
 
@@ -94,7 +94,7 @@ class ListSide(OpenSide):
         folder = self._folder.path
 
         def work(cancelled: Cancelled) -> Folder:
-            from backprop_tui.data.browse import list_folder
+            from backprop_tui.data.finding.browse import list_folder
 
             return list_folder(folder)
 

@@ -18,8 +18,8 @@ from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.data.browse import Folder
-    from backprop_tui.data.places import DataSet
+    from backprop_tui.data.finding.browse import Folder
+    from backprop_tui.data.finding.places import DataSet
 
 #: Datasets named by hand that the list remembers.
 _NAMED = 12
@@ -102,7 +102,7 @@ class OpenSide(ToolSide):
         """Type the id of a dataset of the Hugging Face hub."""
 
         def check(text: str) -> str | None:
-            from backprop_tui.data import hub
+            from backprop_tui.data.finding import hub
 
             try:
                 return None if hub.parse(text) is not None else "Write org/name, or hf://datasets/org/name/path."

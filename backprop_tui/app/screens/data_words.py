@@ -15,7 +15,7 @@ from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.data.browse import Folder
+    from backprop_tui.data.finding.browse import Folder
 
 _DATA, _FOLDER = "data:", "folder:"
 TONES = {"ok": "good", "warn": "warn", "bad": "bad"}

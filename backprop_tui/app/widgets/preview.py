@@ -18,8 +18,8 @@ from backprop_tui.app.widgets.turns import fold, meaning_lines
 from backprop_tui.protocol.text import DISPLAY_LIMIT, safe_block
 
 if TYPE_CHECKING:
-    from backprop_tui.data.encoded import EncodedRow, Piece, Rendered
-    from backprop_tui.data.preview import PreviewRow
+    from backprop_tui.data.looking.preview import PreviewRow
+    from backprop_tui.data.rendering.encoded import EncodedRow, Piece, Rendered
 
 Mode = Literal["rendered", "raw", "tokens"]
 #: The ways to show a row, in the order of the key.

@@ -12,7 +12,7 @@ from backprop_tui.cli.data.progress import Progress
 from backprop_tui.cli.data.reading import DAMAGED, Tally, counted_rows, find, unchanged
 from backprop_tui.cli.data.report import fact, left_out, percent
 from backprop_tui.cli.output import Output
-from backprop_tui.data.places import DataSet
+from backprop_tui.data.finding.places import DataSet
 from backprop_tui.protocol.errors import EXIT_OK, DataError
 from backprop_tui.protocol.text import safe_text
 

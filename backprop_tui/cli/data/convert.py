@@ -18,8 +18,8 @@ from backprop_tui.data.rows import Problem
 from backprop_tui.protocol.errors import EXIT_OK, DataError, UsageError
 
 if TYPE_CHECKING:
+    from backprop_tui.data.finding.places import DataSet
     from backprop_tui.data.formats import Conversation, Normalised, Reader
-    from backprop_tui.data.places import DataSet
     from backprop_tui.data.writers import Target
 
 _TURNS = "turns in plain text"

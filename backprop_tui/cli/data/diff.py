@@ -14,7 +14,7 @@ from backprop_tui.protocol.errors import EXIT_DATA, EXIT_OK, DataError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.data.versions import Side
+    from backprop_tui.data.versions.compare import Side
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, out: Output) -> int:
     """Compare."""
-    from backprop_tui.data.versions import diff_data
+    from backprop_tui.data.versions.compare import diff_data
     from backprop_tui.protocol.spec import DataPart
 
     reader_of(args)
@@ -54,7 +54,7 @@ def run(args: Namespace, out: Output) -> int:
 
 def _side(words: str, out: Output) -> Side:
     """A dataset, or the fingerprint in a file."""
-    from backprop_tui.data.versions import read_fingerprint
+    from backprop_tui.data.versions.compare import read_fingerprint
 
     path = Path(words).expanduser()
     if path.suffix.lower() == ".json" and path.is_file():

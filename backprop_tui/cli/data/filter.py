@@ -18,7 +18,7 @@ from backprop_tui.protocol.errors import EXIT_OK, DataError, UsageError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.data.places import DataSet
+    from backprop_tui.data.finding.places import DataSet
     from backprop_tui.data.rows import Row
     from backprop_tui.data.tools.expression import Filter
 

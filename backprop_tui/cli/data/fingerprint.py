@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, out: Output) -> int:
     """Print the fingerprint."""
-    from backprop_tui.data.identify import fingerprint_data
+    from backprop_tui.data.versions.identify import fingerprint_data
     from backprop_tui.protocol.spec import DataPart
 
     reader_of(args)

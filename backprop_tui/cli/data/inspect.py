@@ -20,10 +20,10 @@ from backprop_tui.protocol.errors import EXIT_DATA, EXIT_OK, UsageError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.data.findings import Inspection
-    from backprop_tui.data.places import DataSet
+    from backprop_tui.data.finding.places import DataSet
+    from backprop_tui.data.looking.findings import Inspection
+    from backprop_tui.data.looking.statistics import LengthStats
     from backprop_tui.data.rows import Problem
-    from backprop_tui.data.statistics import LengthStats
 
 _PROBLEMS_SHOWN = 10
 _FILES_SHOWN = 20
@@ -74,8 +74,8 @@ def run(args: Namespace, out: Output) -> int:
 
 def _look(data: DataSet, args: Namespace, out: Output) -> Inspection:
     from backprop_tui.data.children.remote import RemoteTokenizer
-    from backprop_tui.data.inspection import inspect_data
-    from backprop_tui.data.part import How
+    from backprop_tui.data.looking.inspection import inspect_data
+    from backprop_tui.data.looking.part import How
 
     with ExitStack() as stack:
         model = None if args.no_tokens else find_model(args.model, out)

@@ -9,8 +9,8 @@ from typing import Any
 from backprop_tui.cli.data.originals import Places
 from backprop_tui.cli.data.progress import Progress
 from backprop_tui.cli.data.reading import Tally, Usable, usable_rows
+from backprop_tui.data.finding.places import DataSet
 from backprop_tui.data.formats import Reader
-from backprop_tui.data.places import DataSet
 
 #: What is noted of a row besides its key.
 Noted = Callable[[Usable], Any]

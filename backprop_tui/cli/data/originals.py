@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from backprop_tui.data.places import DataSet
+from backprop_tui.data.finding.places import DataSet
 from backprop_tui.data.readers import jsonl
 from backprop_tui.data.readers.files import BOM, open_file
 from backprop_tui.data.rows import Row

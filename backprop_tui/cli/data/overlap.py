@@ -16,8 +16,8 @@ from backprop_tui.protocol.errors import EXIT_DATA, EXIT_OK
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
+    from backprop_tui.data.finding.places import DataSet
     from backprop_tui.data.formats import Reader
-    from backprop_tui.data.places import DataSet
     from backprop_tui.data.tools.overlap import OverlapReport
 
 _SHOWN = 5

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from backprop_tui.cli.data.progress import Progress
 from backprop_tui.cli.output import Output
+from backprop_tui.data.finding.places import DataSet, read_set, resolve
 from backprop_tui.data.formats import Normalised, Reader
-from backprop_tui.data.places import DataSet, read_set, resolve
 from backprop_tui.data.rows import Problem, Row, RowRejected
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text
@@ -63,7 +63,7 @@ def find(words: str, out: Output) -> DataSet:
     """The files that words stand for; what is downloaded shows its progress.
 
     Raises:
-        UsageError, DataError, UnavailableError: as `data.places.resolve`.
+        UsageError, DataError, UnavailableError: as `data.finding.places.resolve`.
     """
     with Progress(out) as progress:
         return resolve(words, on_file=progress.files)
@@ -73,7 +73,7 @@ def find_once(words: str, out: Output) -> DataSet:
     """The same for actions that take every row once, with a word to whoever wrote weights.
 
     Raises:
-        UsageError, DataError, UnavailableError: as `data.places.resolve`.
+        UsageError, DataError, UnavailableError: as `data.finding.places.resolve`.
     """
     data = find(words, out)
     if any(source.weight != 1 for source in data.sources):
@@ -131,7 +131,7 @@ def unchanged(*sets: DataSet) -> Iterator[None]:
     Raises:
         DataError: DATA_CHANGED, or a file can't be opened.
     """
-    from backprop_tui.data.fingerprint import set_state
+    from backprop_tui.data.versions.fingerprint import set_state
 
     states = [set_state(data) for data in sets]
     yield

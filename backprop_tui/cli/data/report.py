@@ -9,7 +9,7 @@ from backprop_tui.cli import words
 from backprop_tui.cli.data.originals import Lines
 from backprop_tui.cli.data.reading import Tally
 from backprop_tui.cli.output import Output, Style
-from backprop_tui.data.places import DataSet
+from backprop_tui.data.finding.places import DataSet
 from backprop_tui.protocol.text import safe_text
 
 _LABEL = 12

@@ -17,9 +17,9 @@ from backprop_tui.protocol.text import safe_block, safe_text
 
 if TYPE_CHECKING:
     from backprop_tui.data.children.remote import RemoteTokenizer
-    from backprop_tui.data.encoded import Piece
-    from backprop_tui.data.part import How
-    from backprop_tui.data.preview import PreviewRow
+    from backprop_tui.data.looking.part import How
+    from backprop_tui.data.looking.preview import PreviewRow
+    from backprop_tui.data.rendering.encoded import Piece
 
 _COUNT = 3
 _LONGEST = 2048
@@ -54,8 +54,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, out: Output) -> int:
     """Show some rows."""
     from backprop_tui.data.children.remote import RemoteTokenizer
-    from backprop_tui.data.part import How
-    from backprop_tui.data.preview import Preview
+    from backprop_tui.data.looking.part import How
+    from backprop_tui.data.looking.preview import Preview
 
     reader_of(args)
     data = find(args.data, out)

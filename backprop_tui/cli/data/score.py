@@ -19,7 +19,7 @@ from backprop_tui.protocol.errors import EXIT_OK
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.data.places import DataSet
+    from backprop_tui.data.finding.places import DataSet
     from backprop_tui.launch.scores import Scores
 
 _LONGEST = 2048
@@ -93,7 +93,7 @@ def run(args: Namespace, out: Output) -> int:
 
 def _scored(data: DataSet, scores: Scores) -> Iterator[tuple[dict[str, Any], bool]]:
     """The usable rows with their scores, and whether that replaces a column."""
-    from backprop_tui.data.places import read_set
+    from backprop_tui.data.finding.places import read_set
 
     found = {score.place: score for score in scores}
     usable = set(scores.places)

@@ -13,7 +13,7 @@ from backprop_tui.cli.data.progress import Progress
 from backprop_tui.cli.data.reading import Tally, find_once, unchanged
 from backprop_tui.cli.data.report import tell
 from backprop_tui.cli.output import Output
-from backprop_tui.data.places import DataSet
+from backprop_tui.data.finding.places import DataSet
 from backprop_tui.protocol.errors import EXIT_OK
 
 #: What orders rows: from what was gathered and the number of rows read to numbers of usable rows.

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from backprop_tui.data import limits
-from backprop_tui.data.chat import ChatTokenizer
 from backprop_tui.data.children import wire
-from backprop_tui.data.encoded import EncodedRow, Measure
 from backprop_tui.data.formats.conversation import Normalised
-from backprop_tui.data.look import look_at_lines
+from backprop_tui.data.looking.look import look_at_lines
+from backprop_tui.data.rendering import limits
+from backprop_tui.data.rendering.chat import ChatTokenizer
+from backprop_tui.data.rendering.encoded import EncodedRow, Measure
 from backprop_tui.protocol.errors import DataError
 
 

@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import msgspec
 
-from backprop_tui.data import limits
 from backprop_tui.data.children import wire
+from backprop_tui.data.rendering import limits
 from backprop_tui.protocol.errors import UnavailableError
 
 _Answer = TypeVar("_Answer")

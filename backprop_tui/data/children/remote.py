@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeVar
 
 from backprop_tui.data.children import wire
 from backprop_tui.data.children.crew import MOST, Crew, cores
-from backprop_tui.data.encoded import EncodedRow, Measure, Rendered
 from backprop_tui.data.formats.conversation import Message, Normalised
+from backprop_tui.data.rendering.encoded import EncodedRow, Measure, Rendered
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.errors import DataError
 

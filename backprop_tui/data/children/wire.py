@@ -10,10 +10,10 @@ from typing import IO, Any, Literal
 
 import msgspec
 
-from backprop_tui.data.control import Span
-from backprop_tui.data.encoded import EncodedRow, Measure, Piece, Rendered
 from backprop_tui.data.formats.conversation import Message, Normalised
-from backprop_tui.data.part import How, Part
+from backprop_tui.data.looking.part import How, Part
+from backprop_tui.data.rendering.control import Span
+from backprop_tui.data.rendering.encoded import EncodedRow, Measure, Piece, Rendered
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.errors import DataError
 

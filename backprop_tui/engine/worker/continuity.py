@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backprop_tui.data.changes import Difference, compare
-from backprop_tui.data.launched import check_launched, check_trained
-from backprop_tui.data.places import check_set
+from backprop_tui.data.finding.places import check_set
 from backprop_tui.data.training_set import data_sets
-from backprop_tui.data.versions import diff_data
+from backprop_tui.data.versions.changes import Difference, compare
+from backprop_tui.data.versions.compare import diff_data
+from backprop_tui.data.versions.launched import check_launched, check_trained
 from backprop_tui.protocol.errors import BackpropError, DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.store.checkpoints import read_manifest

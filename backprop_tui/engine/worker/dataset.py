@@ -10,7 +10,7 @@ from typing import Any
 from backprop_tui.data import training_set
 from backprop_tui.data.children.remote import RemoteTokenizer
 from backprop_tui.data.formats import Conversation
-from backprop_tui.data.packing import pack_rows
+from backprop_tui.data.looking.packing import pack_rows
 from backprop_tui.engine.worker.channel import Phase
 from backprop_tui.engine.worker.measuring import Prompt
 from backprop_tui.engine.worker.rows import RowStore, Sequences

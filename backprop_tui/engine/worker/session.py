@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backprop_tui.data.fingerprint import short_id, stale_pins
-from backprop_tui.data.identify import with_id
 from backprop_tui.data.models import DEMO
+from backprop_tui.data.versions.fingerprint import short_id, stale_pins
+from backprop_tui.data.versions.identify import with_id
 from backprop_tui.engine.worker.channel import EventSink, Inbox, Phase, StoppedEarly
 from backprop_tui.engine.worker.continuity import check_after, check_before, check_same_data
 from backprop_tui.engine.worker.faults import fault_payload

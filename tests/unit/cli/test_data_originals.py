@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from backprop_tui.cli.data.originals import Originals, Places, as_json, lines_to
 from backprop_tui.cli.data.reading import unchanged
-from backprop_tui.data.places import DataSet, read_set, resolve
+from backprop_tui.data.finding.places import DataSet, read_set, resolve
 from backprop_tui.protocol.errors import DataError, UsageError
 
 SPELLINGS = (

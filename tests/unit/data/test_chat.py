@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop_tui.config.paths import demo_model_dir
-from backprop_tui.data.chat import ChatTokenizer
 from backprop_tui.data.formats import Conversation, Message, PlainText
+from backprop_tui.data.rendering.chat import ChatTokenizer
 from backprop_tui.protocol.errors import DataError
 from tests.support.models import CHATML, SPECIAL, TEMPLATES, make_model
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backprop_tui.data import look
-from backprop_tui.data.chat_lines import plain_chat
 from backprop_tui.data.formats import Conversation, read_row
-from backprop_tui.data.part import How
+from backprop_tui.data.looking import look
+from backprop_tui.data.looking.chat_lines import plain_chat
+from backprop_tui.data.looking.part import How
 from backprop_tui.data.readers.jsonl import parse_line
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.data.sources import read_rows

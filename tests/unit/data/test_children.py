@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from backprop_tui.config.paths import demo_model_dir
-from backprop_tui.data.chat import ChatTokenizer
 from backprop_tui.data.children import wire
 from backprop_tui.data.children.crew import Crew
 from backprop_tui.data.children.remote import RemoteTokenizer
-from backprop_tui.data.encoded import EncodedRow
 from backprop_tui.data.formats import Conversation, Message, Normalised, PlainText, Preference, PromptOnly, Unpaired
-from backprop_tui.data.part import How
+from backprop_tui.data.looking.part import How
+from backprop_tui.data.rendering.chat import ChatTokenizer
+from backprop_tui.data.rendering.encoded import EncodedRow
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.errors import DataError, UnavailableError
 from tests.support.models import CHATML, make_model

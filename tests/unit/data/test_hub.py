@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from backprop_tui.data import hub
-from backprop_tui.data.hub_files import choose, missing_shards, readable
-from backprop_tui.data.places import read_set, resolve
+from backprop_tui.data.finding import hub
+from backprop_tui.data.finding.hub_files import choose, missing_shards, readable
+from backprop_tui.data.finding.places import read_set, resolve
 from backprop_tui.protocol.errors import BackpropError, DataError, UnavailableError
 from tests.support.hub_server import Hub, sha_of
 
@@ -265,7 +265,7 @@ def test_missing_parts() -> None:
 
 
 def test_the_environment_is_heeded_and_nothing_is_printed(local: Hub, tmp_path: Path) -> None:
-    script = "from backprop_tui.data.places import resolve; print(len(resolve('org/plain').files))"
+    script = "from backprop_tui.data.finding.places import resolve; print(len(resolve('org/plain').files))"
     env = {**os.environ, "HF_ENDPOINT": local.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
     done = subprocess.run(
         [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=60, check=False

@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backprop_tui.config.paths import demo_data_file, demo_model_dir
-from backprop_tui.data import inspection, look, statistics
-from backprop_tui.data.chat import ChatTokenizer
 from backprop_tui.data.children.remote import RemoteTokenizer
-from backprop_tui.data.findings import Inspection
-from backprop_tui.data.inspection import inspect_data
-from backprop_tui.data.part import MOST_EACH, How
-from backprop_tui.data.places import resolve
+from backprop_tui.data.finding.places import resolve
+from backprop_tui.data.looking import inspection, look, statistics
+from backprop_tui.data.looking.findings import Inspection
+from backprop_tui.data.looking.inspection import inspect_data
+from backprop_tui.data.looking.part import MOST_EACH, How
+from backprop_tui.data.looking.statistics import length_stats, repeated
 from backprop_tui.data.readers import files
+from backprop_tui.data.rendering.chat import ChatTokenizer
 from backprop_tui.data.sources import read_rows
-from backprop_tui.data.statistics import length_stats, repeated
 from backprop_tui.data.training_set import check
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from backprop_tui.data.fingerprint import describe_data
-from backprop_tui.data.launched import check_launched, check_trained, lasting_words, record_launch
-from backprop_tui.data.places import DataSet, Source, resolve
+from backprop_tui.data.finding.places import DataSet, Source, resolve
 from backprop_tui.data.selection import scan
+from backprop_tui.data.versions.fingerprint import describe_data
+from backprop_tui.data.versions.launched import check_launched, check_trained, lasting_words, record_launch
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 
@@ -52,7 +52,7 @@ def test_unchanged_data_passes_whatever_its_time(tmp_path: Path) -> None:
 
 
 def test_what_was_not_touched_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from backprop_tui.data import launched
+    from backprop_tui.data.versions import launched
 
     part = DataPart(path=str(write(tmp_path / "x.jsonl", range(5))))
     record = noted(part)

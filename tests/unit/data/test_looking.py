@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from backprop_tui.config.paths import demo_model_dir
-from backprop_tui.data import browse
-from backprop_tui.data.browse import list_folder
-from backprop_tui.data.chat import ChatTokenizer
+from backprop_tui.data.finding import browse
+from backprop_tui.data.finding.browse import list_folder
+from backprop_tui.data.finding.places import resolve
+from backprop_tui.data.looking.part import How
+from backprop_tui.data.looking.preview import Preview
 from backprop_tui.data.models import check_model_dir, model_facts, resolve_model
-from backprop_tui.data.part import How
-from backprop_tui.data.places import resolve
-from backprop_tui.data.preview import Preview
+from backprop_tui.data.rendering.chat import ChatTokenizer
 from backprop_tui.protocol.errors import BackpropError, DataError
 from tests.support.models import make_model
 
@@ -232,8 +232,8 @@ def test_looking_costs_no_heavy_import() -> None:
     import sys
 
     script = (
-        "import sys, backprop_tui.data.browse, backprop_tui.data.preview, backprop_tui.data.inspection,"
-        " backprop_tui.data.models, backprop_tui.data.chat\n"
+        "import sys, backprop_tui.data.finding.browse, backprop_tui.data.looking.preview, backprop_tui.data.looking.inspection,"
+        " backprop_tui.data.models, backprop_tui.data.rendering.chat\n"
         "heavy = {'torch', 'transformers', 'datasets', 'pyarrow', 'tokenizers', 'jinja2', 'textual', 'rich', 'numpy'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

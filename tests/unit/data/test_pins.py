@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from backprop_tui.data.fingerprint import describe_sources, stale_pins
-from backprop_tui.data.pins import DvcPin, dvc_pin, git_folder, parse_dvc
-from backprop_tui.data.places import resolve
+from backprop_tui.data.finding.places import resolve
+from backprop_tui.data.versions.fingerprint import describe_sources, stale_pins
+from backprop_tui.data.versions.pins import DvcPin, dvc_pin, git_folder, parse_dvc
 
 ROW = b'{"question": "q", "answer": "a"}\n'
 MD5 = hashlib.md5(ROW).hexdigest()
@@ -204,7 +204,7 @@ def test_without_git_nothing_is_known(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_git_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from backprop_tui.data import pins
+    from backprop_tui.data.versions import pins
 
     slow = tmp_path / "git"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from backprop_tui.config import paths
-from backprop_tui.data import folders, places
-from backprop_tui.data.folders import matches
-from backprop_tui.data.places import DataSet, check_set, read_set, resolve
+from backprop_tui.data.finding import folders, places
+from backprop_tui.data.finding.folders import matches
+from backprop_tui.data.finding.places import DataSet, check_set, read_set, resolve
 from backprop_tui.data.rows import Problem
 from backprop_tui.protocol.errors import BackpropError, DataError, UsageError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backprop_tui.data.places import resolve
+from backprop_tui.data.finding.places import resolve
 from backprop_tui.data.selection import Selection, scan, select
 from backprop_tui.protocol.errors import DataError, UsageError
 from backprop_tui.protocol.spec import DataPart

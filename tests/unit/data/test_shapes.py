@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backprop_tui.data.chat import ChatTokenizer
-from backprop_tui.data.control import ControlTokens
-from backprop_tui.data.encoded import EncodedRow
 from backprop_tui.data.formats import Conversation, Message
-from backprop_tui.data.shapes import Shapes, learn
+from backprop_tui.data.rendering.chat import ChatTokenizer
+from backprop_tui.data.rendering.control import ControlTokens
+from backprop_tui.data.rendering.encoded import EncodedRow
+from backprop_tui.data.rendering.shapes import Shapes, learn
 from backprop_tui.protocol.errors import DataError
 from tests.support.models import TEMPLATES, make_model
 

@@ -8,7 +8,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backprop_tui.data.sketch import items_of, sketch_of, unshared
+from backprop_tui.data.versions.sketch import items_of, sketch_of, unshared
 
 
 def keys(numbers: list[int]) -> list[bytes]:

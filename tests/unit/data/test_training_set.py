@@ -12,11 +12,11 @@ import pytest
 
 from backprop_tui.config.paths import demo_model_dir
 from backprop_tui.data import training_set
-from backprop_tui.data.chat import ChatTokenizer
+from backprop_tui.data.finding.places import resolve
 from backprop_tui.data.formats import read_row
-from backprop_tui.data.part import How
-from backprop_tui.data.places import resolve
-from backprop_tui.data.preview import Preview
+from backprop_tui.data.looking.part import How
+from backprop_tui.data.looking.preview import Preview
+from backprop_tui.data.rendering.chat import ChatTokenizer
 from backprop_tui.data.training_set import TrainingSet, build, check
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart

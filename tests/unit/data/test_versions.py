@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop_tui.config.paths import demo_model_dir
-from backprop_tui.data.changes import Difference, compare
-from backprop_tui.data.columns_seen import ColumnsSeen
-from backprop_tui.data.fingerprint import short_id
-from backprop_tui.data.identify import fingerprint_data
-from backprop_tui.data.places import read_set, resolve
+from backprop_tui.data.finding.places import read_set, resolve
 from backprop_tui.data.training_set import build
-from backprop_tui.data.versions import diff_data, read_fingerprint
+from backprop_tui.data.versions.changes import Difference, compare
+from backprop_tui.data.versions.columns_seen import ColumnsSeen
+from backprop_tui.data.versions.compare import diff_data, read_fingerprint
+from backprop_tui.data.versions.fingerprint import short_id
+from backprop_tui.data.versions.identify import fingerprint_data
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from tests.support.models import CHATML, make_model
@@ -154,7 +154,7 @@ class TestFingerprint:
 
     def test_it_is_the_same_in_every_process(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.jsonl", *({**row(n), f"c{n}": 1} for n in range(40)))
-        script = f"from backprop_tui.data.identify import fingerprint_data\nprint(fingerprint_data({path!r})['id'])"
+        script = f"from backprop_tui.data.versions.identify import fingerprint_data\nprint(fingerprint_data({path!r})['id'])"
         ids = {
             subprocess.check_output(
                 [sys.executable, "-c", script], env={**os.environ, "PYTHONHASHSEED": seed}, text=True

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from backprop_tui.data.finding.places import check_set, read_set, resolve
 from backprop_tui.data.formats import read_row
-from backprop_tui.data.places import check_set, read_set, resolve
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from backprop_tui.data.control import ControlTokens, Span
 from backprop_tui.data.formats.conversation import Message, ToolCall
+from backprop_tui.data.rendering.control import ControlTokens, Span
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.errors import DataError
 

@@ -19,8 +19,8 @@ from urllib.parse import quote, unquote
 
 from backprop_tui.config import paths
 from backprop_tui.config.view_only import refuse_if_view_only
-from backprop_tui.data.hub_errors import refusals, told, unreachable
-from backprop_tui.data.hub_files import CONVERTED, choose, missing_shards, no_rows, readable
+from backprop_tui.data.finding.hub_errors import refusals, told, unreachable
+from backprop_tui.data.finding.hub_files import CONVERTED, choose, missing_shards, no_rows, readable
 from backprop_tui.data.sources import extension_of
 from backprop_tui.protocol.errors import BackpropError, DataError, UnavailableError, UsageError
 from backprop_tui.protocol.text import safe_text

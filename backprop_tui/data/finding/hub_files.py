@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backprop_tui.data.folders import is_about, is_pattern, matches
+from backprop_tui.data.finding.folders import is_about, is_pattern, matches
 from backprop_tui.data.sources import EXTENSIONS, extension_of
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text

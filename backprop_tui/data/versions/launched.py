@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from backprop_tui.data import hub
-from backprop_tui.data.fingerprint import State, describe_file, file_state, mappings, set_state, unhurried
-from backprop_tui.data.places import DataSet, Source, read_set
+from backprop_tui.data.finding import hub
+from backprop_tui.data.finding.places import DataSet, Source, read_set
 from backprop_tui.data.training_set import data_sets
+from backprop_tui.data.versions.fingerprint import State, describe_file, file_state, mappings, set_state, unhurried
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text

@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Literal
 
-from backprop_tui.data.control import Span
+from backprop_tui.data.rendering.control import Span
 
 PieceKind = Literal["trained", "masked", "cut"]
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from backprop_tui.data.packing import PackingForecast
-from backprop_tui.data.part import MOST_EACH, MOST_PROBLEMS
+from backprop_tui.data.looking.packing import PackingForecast
+from backprop_tui.data.looking.part import MOST_EACH, MOST_PROBLEMS
+from backprop_tui.data.looking.statistics import LengthStats
 from backprop_tui.data.rows import Problem
-from backprop_tui.data.statistics import LengthStats
 from backprop_tui.protocol.text import safe_text
 
 Verdict = Literal["ok", "warn", "bad"]

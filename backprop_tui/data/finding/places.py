@@ -17,8 +17,8 @@ from typing import Literal
 from msgspec import structs
 
 from backprop_tui.config import paths
-from backprop_tui.data import hub
-from backprop_tui.data.folders import MOST_FILES, Found, files_matching, files_under, is_pattern
+from backprop_tui.data.finding import hub
+from backprop_tui.data.finding.folders import MOST_FILES, Found, files_matching, files_under, is_pattern
 from backprop_tui.data.readers.entry import Note, unheard
 from backprop_tui.data.readers.files import nearest_name
 from backprop_tui.data.rows import Problem, Row

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from backprop_tui.data.fingerprint import UNDECIDING, mappings
-from backprop_tui.data.sketch import unshared
+from backprop_tui.data.versions.fingerprint import UNDECIDING, mappings
+from backprop_tui.data.versions.sketch import unshared
 from backprop_tui.protocol.text import safe_text
 
 FileKind = Literal["added", "removed", "changed", "renamed"]

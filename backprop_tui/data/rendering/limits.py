@@ -1,6 +1,6 @@
 """Limits for what runs somebody else's chat template: a template is a program, and may loop or grow without end.
 
-They are armed only in the child processes that render (`data.child`); elsewhere `render_time` does nothing.
+They are armed only in the child processes that render (`data.children`); elsewhere `render_time` does nothing.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from backprop_tui.data import training_set
-from backprop_tui.data.fingerprint import describe_data, set_state, short_id
+from backprop_tui.data.finding.places import DataSet, check_set
 from backprop_tui.data.formats import Purpose
-from backprop_tui.data.places import DataSet, check_set
 from backprop_tui.data.purposes import OTHER
 from backprop_tui.data.selection import ELSEWHERE, Progress, Scan, scan, select, whole
+from backprop_tui.data.versions.fingerprint import describe_data, set_state, short_id
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text

@@ -10,9 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backprop_tui.data import limits
-from backprop_tui.data.control import ControlTokens, Span, TokenTable
-from backprop_tui.data.encoded import EncodedRow, Measure, Rendered, pieces_of
 from backprop_tui.data.formats.conversation import (
     Conversation,
     Message,
@@ -21,9 +18,12 @@ from backprop_tui.data.formats.conversation import (
     Preference,
     PromptOnly,
 )
-from backprop_tui.data.plans import Plan, Planner, TrainOn
+from backprop_tui.data.rendering import limits
+from backprop_tui.data.rendering.control import ControlTokens, Span, TokenTable
+from backprop_tui.data.rendering.encoded import EncodedRow, Measure, Rendered, pieces_of
+from backprop_tui.data.rendering.plans import Plan, Planner, TrainOn
+from backprop_tui.data.rendering.template import ChatTemplate, find_special_tokens, find_template, read_config
 from backprop_tui.data.rows import RowRejected
-from backprop_tui.data.template import ChatTemplate, find_special_tokens, find_template, read_config
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text
 

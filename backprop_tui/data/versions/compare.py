@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backprop_tui.data.changes import Difference, RowPlace, compare
-from backprop_tui.data.fingerprint import mappings
+from backprop_tui.data.finding.places import DataSet, read_set, resolve
 from backprop_tui.data.formats import row_reader
-from backprop_tui.data.identify import describe_side
-from backprop_tui.data.places import DataSet, read_set, resolve
 from backprop_tui.data.readers.files import open_file
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.data.selection import Progress, Scan
-from backprop_tui.data.sketch import items_of, unshared
 from backprop_tui.data.tools.texts import row_text
+from backprop_tui.data.versions.changes import Difference, RowPlace, compare
+from backprop_tui.data.versions.fingerprint import mappings
+from backprop_tui.data.versions.identify import describe_side
+from backprop_tui.data.versions.sketch import items_of, unshared
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from backprop_tui.data.control import ControlTokens, Span
 from backprop_tui.data.formats.conversation import Conversation, Message, Normalised, PlainText
 from backprop_tui.data.purposes import other_purpose
+from backprop_tui.data.rendering.control import ControlTokens, Span
+from backprop_tui.data.rendering.shapes import Shapes
+from backprop_tui.data.rendering.spans import answer_spans
+from backprop_tui.data.rendering.template import ChatTemplate
 from backprop_tui.data.rows import RowRejected
-from backprop_tui.data.shapes import Shapes
-from backprop_tui.data.spans import answer_spans
-from backprop_tui.data.template import ChatTemplate
 from backprop_tui.protocol.errors import DataError
 
 TrainOn = Literal["answers", "everything"]

@@ -14,9 +14,6 @@ from typing import BinaryIO
 
 import msgspec
 
-from backprop_tui.data.chat_lines import NAME as CHAT
-from backprop_tui.data.chat_lines import plain_chat
-from backprop_tui.data.encoded import Measure
 from backprop_tui.data.formats import (
     Conversation,
     Normalised,
@@ -25,9 +22,12 @@ from backprop_tui.data.formats import (
 )
 from backprop_tui.data.formats.conversation import PURPOSES
 from backprop_tui.data.formats.notes import NOTES, notes_of
-from backprop_tui.data.part import MOST_EACH, MOST_PROBLEMS, How, Part
+from backprop_tui.data.looking.chat_lines import NAME as CHAT
+from backprop_tui.data.looking.chat_lines import plain_chat
+from backprop_tui.data.looking.part import MOST_EACH, MOST_PROBLEMS, How, Part
 from backprop_tui.data.readers.files import BOM, MAX_LINE, bom_note, open_file, refuse_wide_encoding, too_long
 from backprop_tui.data.readers.jsonl import parse_line
+from backprop_tui.data.rendering.encoded import Measure
 from backprop_tui.data.rows import Problem, Row, RowRejected
 from backprop_tui.data.tools.content import content_key
 from backprop_tui.data.tools.sensitive import count_sensitive

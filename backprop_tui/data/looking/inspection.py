@@ -21,19 +21,19 @@ import msgspec
 from backprop_tui.data.children import wire
 from backprop_tui.data.children.crew import MOST, Crew, cores
 from backprop_tui.data.children.remote import RemoteTokenizer
-from backprop_tui.data.encoded import Measure
-from backprop_tui.data.findings import FileFinding, Inspection
+from backprop_tui.data.finding.places import DataSet, check_set
 from backprop_tui.data.formats import Normalised, Purpose
-from backprop_tui.data.look import Look, Measurer, look_at_lines
-from backprop_tui.data.packing import forecast
-from backprop_tui.data.part import How, Part
-from backprop_tui.data.places import DataSet, check_set
+from backprop_tui.data.looking.findings import FileFinding, Inspection
+from backprop_tui.data.looking.look import Look, Measurer, look_at_lines
+from backprop_tui.data.looking.packing import forecast
+from backprop_tui.data.looking.part import How, Part
+from backprop_tui.data.looking.statistics import length_stats, repeated
 from backprop_tui.data.purposes import OTHER
 from backprop_tui.data.readers import jsonl
 from backprop_tui.data.readers.files import open_file
+from backprop_tui.data.rendering.encoded import Measure
 from backprop_tui.data.rows import Problem
 from backprop_tui.data.sources import read_rows
-from backprop_tui.data.statistics import length_stats, repeated
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text
 

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from backprop_tui.data import limits
 from backprop_tui.data.formats.conversation import Message
+from backprop_tui.data.rendering import limits
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backprop_tui.data import pins
-from backprop_tui.data.places import DataSet, Source
+from backprop_tui.data.finding.places import DataSet, Source
 from backprop_tui.data.readers.files import open_file
 from backprop_tui.data.rows import Problem
-from backprop_tui.data.sketch import sketch_of
+from backprop_tui.data.versions import pins
+from backprop_tui.data.versions.sketch import sketch_of
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:

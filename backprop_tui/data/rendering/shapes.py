@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from backprop_tui.data.control import ControlTokens, Span
 from backprop_tui.data.formats.conversation import Message
+from backprop_tui.data.rendering.control import ControlTokens, Span
+from backprop_tui.data.rendering.spans import Render, answer_spans
 from backprop_tui.data.rows import RowRejected
-from backprop_tui.data.spans import Render, answer_spans
 from backprop_tui.protocol.errors import DataError
 
 Trim = Literal["none", "both", "left", "right"]

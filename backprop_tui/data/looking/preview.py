@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from backprop_tui.data.encoded import Measure, Piece, Rendered
+from backprop_tui.data.finding.places import DataSet, check_set
 from backprop_tui.data.formats import Normalised, detect, row_reader
-from backprop_tui.data.part import How
-from backprop_tui.data.places import DataSet, check_set
+from backprop_tui.data.looking.part import How
+from backprop_tui.data.rendering.encoded import Measure, Piece, Rendered
 from backprop_tui.data.rows import Problem, Row
 from backprop_tui.data.sources import can_seek, read_rows
 from backprop_tui.protocol.errors import DataError
@@ -21,7 +21,7 @@ from backprop_tui.protocol.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from backprop_tui.data.plans import TrainOn
+    from backprop_tui.data.rendering.plans import TrainOn
 
 _KEPT = 512
 #: Rows between two remembered places of a file that can be entered in the middle.
@@ -309,7 +309,7 @@ def view_row(row: Row, how: How, tokenizer: Explains | None = None) -> PreviewRo
     encoded = rendered.encoded
     lost: Problem | None = None
     if not encoded.trained_tokens:
-        from backprop_tui.data.chat import answer_cut
+        from backprop_tui.data.rendering.chat import answer_cut
 
         code, _, cause, next_step = answer_cut(len(encoded), encoded.cut)
         lost = Problem(code, cause, next_step, row.line, row.index + 1, "warn")

@@ -1,0 +1,1 @@
+"""From a person's words to files: paths, folders, patterns, datasets of the hub."""

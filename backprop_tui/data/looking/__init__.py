@@ -1,0 +1,1 @@
+"""Looking through data: findings over all rows, single rows, and what packing would do."""
