@@ -15,9 +15,9 @@ from textual.screen import Screen
 
 from backprop_tui.app import themes
 from backprop_tui.app.actions import bindings
-from backprop_tui.app.glyphs import ASCII, BLOCKS, UNICODE
-from backprop_tui.app.held import HoldsStill
+from backprop_tui.app.comforts import Comforts
 from backprop_tui.app.keymap import shell
+from backprop_tui.app.state import SavedState
 from backprop_tui.app.terminal import PROFILES, Terminal
 from backprop_tui.app.watching import WORDS, room_refused
 from backprop_tui.app.widgets.footer import Severity
@@ -54,12 +54,12 @@ def state_role(state: RunState) -> str:
     return _STATE_ROLES[state]
 
 
-class BackpropApp(HoldsStill):
+class BackpropApp(Comforts):
     """The app.
 
     Args:
         screen: the room to open first. run: the run to show on the Run screen. terminal: what was decided about the
-            terminal; None draws for a local UTF-8 one.
+            terminal; None draws for a local UTF-8 one. saved: where the person left; None remembers nothing.
     """
 
     TITLE = "backprop"
@@ -70,7 +70,7 @@ class BackpropApp(HoldsStill):
     Room { background: $background; color: $foreground; layout: vertical; }
     Room > #body { height: 1fr; width: 1fr; }
     Room.-wide Panel { padding: 1; }
-    BackpropApp.-ascii ModalScreen #box, BackpropApp.-ascii HelpScreen > VerticalScroll { border: ascii $primary; }
+    BackpropApp.-ascii ModalScreen #box { border: ascii $primary; }
     """
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "data": _lazily("data", "DataScreen"),
@@ -84,11 +84,11 @@ class BackpropApp(HoldsStill):
 
     def __init__(
         self, screen: str = "data", run: RunDir | None = None, terminal: Terminal | None = None,
-        driver_class: type[Any] | None = None,
+        driver_class: type[Any] | None = None, saved: SavedState | None = None,
     ) -> None:  # fmt: skip
-        self.terminal = terminal or Terminal(PROFILES["local"], False, themes.DEFAULT_THEME, {}, False)
-        self.glyphs = ASCII if self.terminal.ascii else BLOCKS if self.terminal.blocks else UNICODE
         self.run_dir = run
+        #: A run to play once the first screen is up, and how fast.
+        self.played: tuple[RunDir, float] | None = None
         self._run_title = ""
         self._run_state: RunState | None = None
         self._run_alerts = (0, 0)
@@ -96,23 +96,23 @@ class BackpropApp(HoldsStill):
         self._host = safe_text(platform.node() or "localhost", limit=30)
         # The first mode is the app's default one, so that no empty screen is drawn before it.
         self.DEFAULT_MODE = screen  # type: ignore[misc]
-        super().__init__(driver_class=driver_class)
-        if self.terminal.keys:
-            self.set_keymap(dict(self.terminal.keys))
+        terminal = terminal or Terminal(PROFILES["local"], False, themes.DEFAULT_THEME, {}, False)
+        super().__init__(terminal, saved, driver_class)
         self.may_hold = self.terminal.hold
         self.animation_level = "none"
-        found, self._theme_problems = themes.load_themes()
+        found, problems = themes.load_themes()
         for theme in found:
             self.register_theme(theme)
         known = self.terminal.theme in self.available_themes
         # What Textual's watcher does, without its second pass over all style sheets before the first paint.
-        self.set_reactive(HoldsStill.theme, self.terminal.theme if known else themes.DEFAULT_THEME)
+        self.set_reactive(Comforts.theme, self.terminal.theme if known else themes.DEFAULT_THEME)
         self.stylesheet.set_variables(self.get_css_variables())
         self._refresh_truecolor_filter(self.ansi_theme)
         self.set_class(self.current_theme.dark, "-dark-mode", update=False)
         self.set_class(not self.current_theme.dark, "-light-mode", update=False)
         if not known:
-            self._theme_problems.append(themes.unknown_theme(self.terminal.theme, self.available_themes))
+            problems.append(themes.unknown_theme(self.terminal.theme, self.available_themes))
+        self.start_problems += map(str, problems)
 
     # -- what other rooms use ----------------------------------------------------------------------------------------
 
@@ -123,7 +123,13 @@ class BackpropApp(HoldsStill):
             from backprop_tui.app.draft import Draft
 
             self._draft = Draft()
+            if self.keeper is not None:
+                self._draft.recall(self.keeper.saved.draft)
         return self._draft
+
+    def draft_words(self) -> dict[str, Any]:
+        """What is being prepared, for the next start; empty when nobody asked for it yet."""
+        return self._draft.remember() if self._draft is not None else {}
 
     @property
     def room(self) -> Room | None:
@@ -137,6 +143,7 @@ class BackpropApp(HoldsStill):
         from backprop_tui.app.screens.run import RunScreen
 
         self.run_dir = run
+        self._back_to_room()
         self.switch_mode("run")
         room = self.room
         if isinstance(room, RunScreen):
@@ -147,6 +154,19 @@ class BackpropApp(HoldsStill):
         room = self.room
         if room is not None:
             room.say(safe_text(text, limit=400), severity)
+
+    def hear(self, title: str, state: RunState, share: float | None, loss: str) -> None:
+        """News of the open run, also while another room is open: for the header, the window's title and signs.
+
+        Args:
+            title: what the run is called.
+            state: its state.
+            share: the part that is done, 0 to 1; None is unknown.
+            loss: in words.
+        """
+        if self.run_dir is not None:
+            self.outside.hear(str(self.run_dir.path), title, state, share, loss)
+        self.show_run_state(title, state)
 
     def show_run_state(self, title: str, state: RunState | None) -> None:
         """What the header says of the open run."""
@@ -180,14 +200,17 @@ class BackpropApp(HoldsStill):
 
     def place_words(self) -> Line:
         """Machine and profile for the header."""
-        name = self.terminal.profile.name
-        profile = "" if name == "local" else f" {self.glyphs.dot} {name}"
+        profile = f" {self.glyphs.dot} {self.terminal.profile.name}"
         role = f" {self.glyphs.dot} view only" if view_only() else ""
         held: Line = ((f"held {self.glyphs.dot} ", "warn"),) if self.held else ()
         return (*held, (f"{self._host}{profile}{role} ", "muted"))
 
     def show_held(self) -> None:
         """Say in the header that the screen holds still."""
+        self.show_place()
+
+    def show_place(self) -> None:
+        """Bring the header's end up to date."""
         if self.room is not None:
             self.room.show_context()
 
@@ -198,27 +221,26 @@ class BackpropApp(HoldsStill):
         return themes.variable_defaults(self.current_theme)
 
     def on_mount(self) -> None:
-        """Signals, title, and what was wrong with the person's themes."""
+        """Signals, title, and what was wrong with the person's keys and themes."""
         if not self.is_headless:
             from backprop_tui.app.driver import install_signals
 
             install_signals(self)
-            self.set_title("backprop")
         self.set_class(self.terminal.ascii, "-ascii")
-        if self._theme_problems:
-            self.call_after_refresh(self.say, str(self._theme_problems[0]), "warn")
+        self.begin_comforts()
+
+    def exit(self, result: Any = None, return_code: int = 0, message: Any = None) -> None:
+        """Leave, after what is to be remembered is written."""
+        self.end_comforts()
+        super().exit(result, return_code, message)
 
     def on_ready(self) -> None:
         """The first screen is up: collect garbage again, but never look at what starting made."""
         if not self.is_headless:
             gc.freeze()
             gc.enable()
-
-    def set_title(self, words: str) -> None:
-        """The window's title; Textual leaves it alone."""
-        driver = self._driver
-        if driver is not None and not self.is_headless:
-            driver.write(f"\x1b]0;{safe_text(words, limit=80)}\x07")
+        if self.played is not None:
+            self.replay(*self.played)
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave with one sentence; the traceback, without the values of variables, goes to a file."""
@@ -241,10 +263,34 @@ class BackpropApp(HoldsStill):
 
     def action_go(self, room: str) -> None:
         """Open a room."""
+        self.go_to(room)
+
+    def go_to(self, room: str) -> None:
+        """Open a room."""
         if room_refused(room):
             self.action_only_watching()
         else:
+            self._back_to_room()
             self.switch_mode(room)
+
+    def _back_to_room(self) -> None:
+        """Close what lies over the rooms: settings, a replay."""
+        while len(self.screen_stack) > 1 and getattr(self.screen, "OVER", False):
+            self.pop_screen()
+
+    def action_settings(self) -> None:
+        """Everything that can be set."""
+        from backprop_tui.app.screens.settings import SettingsScreen
+
+        if not any(isinstance(screen, SettingsScreen) for screen in self.screen_stack):
+            self.push_screen(SettingsScreen())
+
+    def replay(self, run: RunDir, speed: float = 20.0) -> None:
+        """Play a past run over the open room."""
+        from backprop_tui.app.screens.replay import ReplayScreen
+
+        self._back_to_room()
+        self.push_screen(ReplayScreen(run, speed))
 
     def action_only_watching(self) -> None:
         """Say why a key does nothing in an app that is shown to others."""
@@ -270,10 +316,6 @@ class BackpropApp(HoldsStill):
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen())
-
-    def action_change_theme(self) -> None:
-        """Choose a theme; it is seen at once."""
-        self.search_themes()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[Any]:
         """The palette offers our own actions, nothing of Textual's."""

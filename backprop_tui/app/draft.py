@@ -26,6 +26,9 @@ _PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,39}")
 #: Settings that belong to one run, not to a preset.
 _NOT_IN_PRESETS = frozenset({"name", "path", "eval_path", "columns", "base", "revision"})
 _UNDO_DEPTH = 200
+#: Values of settings that a file of JSON gives back as they were, and mappings of columns remembered at most.
+_PLAIN = (str, int, float, bool, type(None))
+_MAPPINGS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,35 @@ class Draft:
         self._now = _Choice(data, model, preset)
         self._past: list[_Choice] = []
         self._built: tuple[_Choice, RunSpec] | None = None
+        self._recalled: _Choice | None = None
         self.scans = Scans()
 
     def begin(self, *, model: str, preset: str) -> None:
         """Take the person's usual model and preset, unless something has been chosen already."""
         if not self._past and self._now == _Choice(data=self._now.data):
             self._now = replace(self._now, model=None if model == DEMO else model, preset=preset)
+
+    def remember(self) -> dict[str, Any]:
+        """The choices as JSON-ready words; empty when nothing was ever chosen. What JSON can't hold is left out."""
+        now = self._now
+        if not self._past and self._recalled is None:
+            return {}
+        plain = {key: value for key, value in now.overrides.items() if isinstance(value, _PLAIN)}
+        return {
+            "data": now.data, "model": now.model, "preset": now.preset, "overrides": plain,
+            "mappings": dict(list(now.mappings.items())[-_MAPPINGS:]),
+        }  # fmt: skip
+
+    def recall(self, words: Mapping[str, Any]) -> None:
+        """Take remembered choices back; whatever is odd is left out, and what does not fit is dropped when it is used."""
+        preset, overrides, mappings = words.get("preset"), words.get("overrides"), words.get("mappings")
+        if not words:
+            return
+        self._now = self._recalled = _Choice(
+            _text(words.get("data")), _text(words.get("model")), preset if isinstance(preset, str) else self.preset,
+            {key: value for key, value in _pairs(overrides) if isinstance(value, _PLAIN)},
+            {key: value for key, value in _pairs(mappings) if isinstance(value, str)},
+        )  # fmt: skip
 
     @property
     def data(self) -> str:
@@ -119,7 +145,15 @@ class Draft:
             UsageError: the preset is unknown or a value is out of bounds.
         """
         if self._built is None or self._built[0] != self._now:
-            self._built = (self._now, self._build(self._now))
+            try:
+                built = self._build(self._now)
+            except UsageError:
+                if self._now is not self._recalled:
+                    raise
+                # Another version wrote these, or the preset is gone: data and model are kept, the settings start anew.
+                self._now = _Choice(self._now.data, self._now.model, mappings=self._now.mappings)
+                built = self._build(self._now)
+            self._built = (self._now, built)
         return self._built[1]
 
     def reading(self, words: str | None = None) -> Reading:
@@ -320,6 +354,14 @@ class Draft:
         if wanted.data is not None:
             own["path"] = wanted.data
         return preset_spec(wanted.preset, _local_model(wanted.model or DEMO), own)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value and "\0" not in value else None
+
+
+def _pairs(value: Any) -> list[tuple[str, Any]]:
+    return [(str(key), found) for key, found in value.items()] if isinstance(value, dict) else []
 
 
 def _with_columns(overrides: Mapping[str, Any], columns: str) -> dict[str, Any]:

@@ -36,6 +36,12 @@ class TerminalDriver(LinuxDriver):
                 self.write(f"\x1b[?{mode}h")
         self.flush()
 
+    def use_mouse(self, on: bool, *, motion: bool) -> None:
+        """Take the mouse or give it back while running; `motion` asks for every movement."""
+        self._disable_mouse_support()
+        self._mouse, self.motion = on, motion
+        self._enable_mouse_support()
+
     def run_input_thread(self) -> None:
         """Read keys and mouse until told to stop, or until the terminal is gone."""
         decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode

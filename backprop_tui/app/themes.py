@@ -13,11 +13,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from textual.color import Color
+from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from backprop_tui.config import paths
 from backprop_tui.protocol.errors import UsageError
+from backprop_tui.protocol.text import safe_text
 
 DEFAULT_THEME = "backprop-dark"
 #: The theme of NO_COLOR.
@@ -65,6 +66,14 @@ _COLORS = frozenset(
 )
 
 
+#: What may stand in a theme file, and the text styles a role may have.
+_KEYS = ("name", "dark", "ansi", "colors", "variables")
+TEXT_STYLES = frozenset({"none", "bold", "dim", "italic", "underline", "reverse", "bold underline", "bold reverse"})
+_VARIABLES = frozenset(
+    [*(f"bp-{role}" for role in ROLES), *(f"bp-{role}-style" for role in ROLES), "bp-cursor-background"]
+)
+
+
 def variable_defaults(theme: Theme) -> dict[str, str]:
     """CSS variables `bp-…` for a theme that does not name them itself."""
     palette = theme.to_color_system().generate()
@@ -89,44 +98,87 @@ def read_theme(file: Path) -> Theme:
     """One theme from its TOML file.
 
     Raises:
-        UsageError: unreadable, not TOML, without a name or a primary colour, or with an unknown key.
+        UsageError: unreadable, not TOML, without a name or a primary colour, with an unknown key, or with a value that
+            is no colour; the sentence names the file and the key.
     """
     try:
         words: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
-        colors = {str(key): str(value) for key, value in words.get("colors", {}).items()}
-        unknown = set(words) - {"name", "dark", "ansi", "colors", "variables"} | set(colors) - _COLORS
-        if unknown:
-            raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
-        variables = {str(key): str(value) for key, value in words.get("variables", {}).items()}
-        theme = Theme(
-            name=str(words["name"]),
-            primary=colors.pop("primary"),
-            dark=bool(words.get("dark", True)),
-            ansi=bool(words.get("ansi", False)),
-            variables=variables,
-            **colors,  # type: ignore[arg-type]
-        )
-        for color in (theme.primary, *colors.values()):
-            Color.parse(color)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise UsageError(
-            "THEME_INVALID", f"{file} is not a theme ({reason}).", "Compare it with themes/*.toml."
-        ) from error
-    return theme
+    except OSError as error:
+        raise _invalid(file, "", f"{error.strerror}") from error
+    except ValueError as error:
+        raise _invalid(file, "", str(error)) from error
+    for key in words:
+        _known(file, key, _KEYS)
+    name = words.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise _invalid(file, "name", "is missing")
+    colors, variables = _table(file, words, "colors"), _table(file, words, "variables")
+    for key, value in colors.items():
+        _known(file, key, _COLORS, "colors.")
+        _check_color(file, f"colors.{key}", value)
+    if "primary" not in colors:
+        raise _invalid(file, "colors.primary", "is missing")
+    for key, value in variables.items():
+        if not key.startswith("bp-"):
+            continue
+        _known(file, key, _VARIABLES, "variables.")
+        if not key.endswith("-style"):
+            _check_color(file, f"variables.{key}", value)
+        elif value not in TEXT_STYLES:
+            raise _invalid(file, f"variables.{key}", f"{value!r} is none of {', '.join(sorted(TEXT_STYLES))}")
+    for key in ("dark", "ansi"):
+        if not isinstance(words.get(key, False), bool):
+            raise _invalid(file, key, "is neither true nor false")
+    return Theme(
+        name=name.strip(), dark=words.get("dark", True), ansi=words.get("ansi", False), variables=variables,
+        **colors,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _table(file: Path, words: dict[str, Any], key: str) -> dict[str, str]:
+    table = words.get(key, {})
+    if not isinstance(table, dict):
+        raise _invalid(file, key, "is not a table")
+    for name, value in table.items():
+        if not isinstance(value, str):
+            raise _invalid(file, f"{key}.{name}", "is not a text")
+    return table
+
+
+def _known(file: Path, key: str, known: Iterable[str], where: str = "") -> None:
+    if key not in known:
+        near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
+        raise _invalid(file, f"{where}{key}", f"is unknown{f'; did you mean {near[0]}?' if near else ''}")
+
+
+def _check_color(file: Path, key: str, value: str) -> None:
+    try:
+        Color.parse(value)
+    except ColorParseError:
+        raise _invalid(file, key, f"{value!r} is not a colour") from None
+
+
+def _invalid(file: Path, key: str, what: str) -> UsageError:
+    where = f"{file.name}: {key} {what}" if key else f"{file.name}: {what}"
+    return UsageError("THEME_INVALID", f"{safe_text(where, limit=200)}.", f"Mend {safe_text(file)}.")
 
 
 def load_themes() -> tuple[list[Theme], list[UsageError]]:
     """Our themes, then the person's own; a file that can't be used becomes an error to show, never a crash."""
     themes: list[Theme] = []
     problems: list[UsageError] = []
-    for folder in (paths.themes_dir(), paths.config_dir() / "themes"):
+    for folder in (paths.themes_dir(), own_themes_dir()):
         for file in sorted(folder.glob("*.toml")):
             try:
                 themes.append(read_theme(file))
             except UsageError as problem:
                 problems.append(problem)
     return themes, problems
+
+
+def own_themes_dir() -> Path:
+    """Where a person's own themes lie."""
+    return paths.config_dir() / "themes"
 
 
 def unknown_theme(name: str, known: Iterable[str]) -> UsageError:

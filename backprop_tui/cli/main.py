@@ -90,6 +90,8 @@ def _dispatch(argv: list[str], out: Output) -> int:
             os.environ["BACKPROP_ASCII"] = "1"
             preferences["ascii"] = True
             out = Output.standard(as_json=out.as_json)
+        elif option == "--fresh":
+            preferences["fresh"] = True
         elif option in _APP_OPTIONS:
             if not value and not argv:
                 raise UsageError("USAGE", f"{option} needs a value.", "`backprop --help` shows what it takes.")
@@ -114,9 +116,9 @@ def _dispatch(argv: list[str], out: Output) -> int:
 
 def _help() -> str:
     lines = [
-        "usage: backprop [--ascii] [--theme NAME] [--profile auto|local|ssh|low] [COMMAND …]",
+        "usage: backprop [--ascii] [--fresh] [--theme NAME] [--profile auto|local|ssh|low] [COMMAND …]",
         "",
-        "Fine-tune language models from the terminal. Without a command the app opens.",
+        "Fine-tune language models from the terminal. Without a command the app opens where you left it; --fresh forgets that.",
     ]
     longest = max(map(len, COMMANDS))
     for group in GROUPS:
@@ -132,7 +134,11 @@ def _unknown(word: str) -> UsageError:
 
     from backprop_tui.protocol.text import safe_text
 
-    names = ["--ascii", "--theme", "--profile", "--version", "--help"] if word.startswith("-") else list(COMMANDS)
+    names = (
+        ["--ascii", "--fresh", "--theme", "--profile", "--version", "--help"]
+        if word.startswith("-")
+        else list(COMMANDS)
+    )
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     kind = "option" if word.startswith("-") else "command"
     hint = f"Did you mean `backprop {near[0]}`?" if near else "`backprop --help` lists them."

@@ -40,6 +40,7 @@ COMMANDS: dict[str, CliCommand] = {
     "demo": CliCommand("start", "fine-tune the bundled tiny model, offline, in under a minute", "demo"),
     "train": CliCommand("start", "fine-tune a model on a data file", "train"),
     "attach": CliCommand("watch", "open the live panel of a run", "attach"),
+    "replay": CliCommand("watch", "play a past run again", "replay"),
     "watch": CliCommand("watch", "a compact view for a tmux pane, a status line or a script", "watch"),
     "serve": CliCommand("watch", "show the app in a browser, to watch only", "serve"),
     "runs": CliCommand("watch", "list all runs", "runs"),

@@ -212,6 +212,11 @@ def find_run(wanted: str | None, root: Path | None = None) -> RunDir:
     raise UsageError("RUN_AMBIGUOUS", f"{len(fits)} runs fit {wanted!r}: {some}.", "Type more letters of one of them.")
 
 
+def is_own(run: RunDir) -> bool:
+    """Whether a run lies among the person's own, so that commands may be sent to it; another one may only be looked at."""
+    return os.path.realpath(run.path.parent) == os.path.realpath(paths.runs_dir())
+
+
 def is_run_id(name: str) -> bool:
     """Whether a directory name has the shape of a run's id."""
     return _ID.match(name) is not None

@@ -14,7 +14,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("run.rate", "l", "learning_rate", "Set learning rate…", "Takes effect at the next step."),
     Action("run.resume", "r", "resume_run", "Resume the run", "Goes on from its newest checkpoint.", "Resume"),
     Action("run.metric", "m", "metric", "Choose the metric…", "Any number the run has recorded.", "Metric"),
+    Action(
+        "run.over",
+        "v",
+        "lay_over",
+        "Lay another run over…",
+        "Its curve of the same metric, with its own colour and sign.",
+    ),
     Action("run.samples", "b", "samples", "Before and after", "Answers of the base and the tuned model.", "Samples"),
+    Action("run.replay", "P", "replay", "Play it again", "From its beginning, 20 times as fast; > is faster."),
     Action("run.zoom", "z", "zoom_panel", "Fill the screen", "The focused panel alone, or all again.", "Zoom"),
     Action("run.follow", "f", "follow", "Follow the newest", "Chart and log keep showing the newest.", "Follow"),
     Action(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
@@ -37,6 +37,21 @@ class Room(Screen[Any]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_STACKED, "-std"), (_FRAMED, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-low"), (24, "-mid"), (36, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = ""
+    #: Whether the room is remembered between starts, and whether it lies over another one.
+    kept = True
+    OVER = False
+
+    def remember(self) -> dict[str, Any]:
+        """What of the room outlives the app, JSON-ready."""
+        panel = self.current_panel()
+        return {"panel": panel.id} if panel is not None and panel.id else {}
+
+    def recall(self, words: Mapping[str, Any]) -> None:
+        """Show it again; odd words change nothing."""
+        name = words.get("panel")
+        panel = next((panel for panel in self.panels() if panel.id == name), None)
+        if panel is not None:
+            self.show_panel(panel)
 
     def compose(self) -> ComposeResult:
         """Header, body, footer."""
@@ -145,6 +160,8 @@ class Room(Screen[Any]):
                 self.show_panel(panels[0])
             else:
                 self._focus_later(panels[0])
+        if self.kept and self.backprop.keeper is not None:
+            self.call_after_refresh(self.backprop.keeper.recall, self)
 
     def on_screen_resume(self) -> None:
         """Facts may have changed while another room was open."""

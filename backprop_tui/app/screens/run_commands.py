@@ -11,10 +11,11 @@ from backprop_tui.app.actions import Action
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.run_model import RunModel
 from backprop_tui.app.screens.room import Room
+from backprop_tui.app.widgets.painted import Line
 from backprop_tui.protocol.commands import ACCEPTED_IN, Command, CommandName, ReplyStatus, check_learning_rate
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.states import RunState
-from backprop_tui.store.layout import RunDir
+from backprop_tui.store.layout import RunDir, is_own
 
 #: Footer and palette name these only in the states that accept the command.
 _COMMANDS = {
@@ -45,6 +46,7 @@ class RunCommands(Room):
         super().__init__()
         self.model: RunModel | None = None
         self._run: RunDir | None = None
+        self._own: tuple[RunDir, bool] | None = None
 
     def open(self, run: RunDir) -> None:
         """Show another run, or the same one anew after it was resumed."""
@@ -53,12 +55,26 @@ class RunCommands(Room):
     def offers(self, action: Action) -> bool:
         """Only what the run's state accepts."""
         state = self.model.state if self.model else None
+        if self.refusal() and action.id in (*_COMMANDS, "run.resume", "run.pause"):
+            return False
+        if action.id == "run.replay":
+            return state is not None and not state.live
         if action.id == "run.resume":
             return state is not None and not state.live and state is not RunState.COMPLETED
         if action.id == "run.pause":
             return state in (RunState.RUNNING, RunState.PAUSED, RunState.STARTING)
         wanted = _COMMANDS.get(action.id)
         return wanted is None or (state is not None and state in ACCEPTED_IN[wanted])
+
+    def refusal(self) -> str:
+        """Why this run may only be looked at, in a sentence; empty when commands may be sent."""
+        if self._run is None:
+            return ""
+        if self._own is None or self._own[0] != self._run:
+            self._own = (self._run, is_own(self._run))
+        if self._own[1]:
+            return ""
+        return "This run lies outside your own; it is open to look at only."
 
     def action_pause(self) -> None:
         """Pause, or go on."""
@@ -75,6 +91,9 @@ class RunCommands(Room):
 
     def action_stop(self) -> None:
         """Ask how to stop."""
+        if refusal := self.refusal():
+            self.say(refusal)
+            return
         if self.model is None or not self.model.state.live:
             self.say("This run is not running; there is nothing to stop.")
             return
@@ -95,6 +114,9 @@ class RunCommands(Room):
 
     def action_learning_rate(self) -> None:
         """Ask for another learning rate."""
+        if refusal := self.refusal():
+            self.say(refusal)
+            return
         if self.model is None or self.model.state not in ACCEPTED_IN[CommandName.SET]:
             self.say("The learning rate can be changed while a run is running or paused.")
             return
@@ -114,6 +136,9 @@ class RunCommands(Room):
     async def _ask(self, command: Command) -> None:
         """Send a command and say the answer; what it did shows up in the log."""
         run = self._run
+        if refusal := self.refusal():
+            self.say(refusal)
+            return
         if run is None or self.model is None or not self.model.held:
             self.say("This run is not running." if run is not None else "No run is open.")
             return
@@ -132,8 +157,24 @@ class RunCommands(Room):
         else:
             self.say(_TAKEN[command.name])
 
+    def action_replay(self) -> None:
+        """Play this run again from its beginning."""
+        if self._run is None:
+            self.say("No run is open.")
+        else:
+            self.backprop.replay(self._run)
+
+    def context(self) -> Line:
+        """The run, and whether it may only be looked at."""
+        over = self.model is not None and not self.model.reading and not self.model.state.live
+        words: Line = (("read-only   ", "muted"),) if over or self.refusal() else ()
+        return (*words, *super().context())
+
     def action_resume_run(self) -> None:
         """Go on from the newest checkpoint."""
+        if refusal := self.refusal():
+            self.say(refusal)
+            return
         run = self._run
         if run is None or self.model is None:
             self.say("No run is open.")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -25,7 +25,7 @@ from backprop_tui.app.screens.runs_view import RunsView, load_view, save_view
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.entry import Entry
-from backprop_tui.store.filter import Filter
+from backprop_tui.store.filter import Filter, parse_filter
 from backprop_tui.store.filter_hints import occurring
 from backprop_tui.store.index import Listing, RunIndex
 from backprop_tui.store.sorting import FIRST, ORDERS
@@ -57,6 +57,7 @@ class RunsScreen(RunsNotes):
         self._resting: Timer | None = None
         self._away = False
         self._restored = False
+        self._cursor_left = ""
 
     def compose_body(self) -> ComposeResult:
         """List above, facts below."""
@@ -79,6 +80,22 @@ class RunsScreen(RunsNotes):
     def offers(self, action: Action) -> bool:
         """Comparing is named once there is something to compare."""
         return action.id != "runs.compare" or len(self.runs.ticked) > 1 or len(self._shown) > 1
+
+    def remember(self) -> dict[str, Any]:
+        """Filter and run under the cursor; order and groups are kept beside the index."""
+        entry = self.runs.current
+        return {**super().remember(), "filter": self.wanted.text, "cursor": entry.id if entry is not None else ""}
+
+    def recall(self, words: Mapping[str, Any]) -> None:
+        """Filter again, and go back to the run once it is listed."""
+        super().recall(words)
+        self._cursor_left = str(words.get("cursor") or "")
+        text = words.get("filter")
+        if isinstance(text, str) and text:
+            wanted = parse_filter(text)
+            self.query_one(FilterBar).preset(text)
+            self._filter(FilterBar.Changed(wanted))
+        self.runs.select(self._cursor_left)
 
     def on_screen_suspend(self) -> None:
         """Nobody looks: don't read the disk."""
@@ -112,6 +129,8 @@ class RunsScreen(RunsNotes):
         if view is not None and not self._restored:
             self.view, self._restored = view, True
         self._show(listing)
+        self.runs.select(self._cursor_left)
+        self._cursor_left = ""
         if not self._away:
             wait = max(_LOOK_S, 1 / self.backprop.terminal.profile.hz, took / _LOOK_SHARE)
             self._timer = self.set_timer(wait, self.look)

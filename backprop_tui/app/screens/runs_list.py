@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -19,6 +20,7 @@ from backprop_tui.app.actions import bindings
 from backprop_tui.app.app import state_role
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.keymap import runs as keys
+from backprop_tui.app.spots import Spot
 from backprop_tui.app.widgets import painted
 from backprop_tui.app.widgets.lines import Line, LineView, fit, fit_middle
 from backprop_tui.app.widgets.table import Column, visible_columns
@@ -185,6 +187,11 @@ class RunList(LineView):
             if isinstance(item, Entry) and item.id == run_id:
                 self._go(at)
                 return
+
+    def spots(self) -> list[Spot]:
+        """The runs and headings in view, for jump mode."""
+        seen = range(self.top, min(len(self._items), self.top + self.body_height))
+        return [Spot(0, at - self.top + self.header_lines, partial(self._go, at)) for at in seen]
 
     # -- keys ---------------------------------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ class Panel(Inked):
                 line = self._top(width) if y == 0 else self._bottom(width)
             strip = Strip([Segment(text, self.ink(role)) for text, role in fit(readable(self, line), width)], width)
             strips.append(strip.crop(crop.x, crop.right))
-        return strips
+        return self.with_marks(strips, crop)
 
     def _top(self, width: int) -> Line:
         if width < 4:

@@ -5,8 +5,9 @@ Columns give way by `drop` when the table is narrow. The selection is shown by `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from rich.cells import cell_len
@@ -16,6 +17,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from backprop_tui.app.context import glyphs_of
+from backprop_tui.app.spots import Spot
 from backprop_tui.app.widgets.lines import Line, LineView, fit, fit_middle
 from backprop_tui.protocol.text import safe_text
 
@@ -145,6 +147,7 @@ class LiveTable(LineView):
         self._rows: tuple[Row, ...] = ()
         self._shown: list[Row] = []
         self._cursor = 0
+        self._awaited: str | None = None
         self._layout_for = -1
         self._layout: list[tuple[int, Column, int]] = []
 
@@ -188,6 +191,8 @@ class LiveTable(LineView):
         """Show these rows; the cursor stays with its key, unchanged rows are not repainted."""
         self._rows = tuple(rows)
         self._arrange()
+        if self._awaited is not None and self.select(self._awaited):
+            self._awaited = None
 
     def set_filter(self, needle: str) -> None:
         """Show only rows that contain `needle`."""
@@ -201,6 +206,21 @@ class LiveTable(LineView):
         self._arrange()
         self.repaint_header()
 
+    def remember(self) -> dict[str, Any]:
+        """The row under the cursor, what is looked for, and the order."""
+        row = self.current
+        return {
+            "row": row.key if row is not None else None, "needle": self.needle,
+            "sort": self.sort_key, "reverse": self.sort_reverse,
+        }  # fmt: skip
+
+    def recall(self, words: Mapping[str, Any]) -> None:
+        """Go back to the row once it is there, unless the cursor was moved meanwhile."""
+        key, sort = words.get("row"), words.get("sort")
+        if sort in [column.key for column in self.columns]:
+            self.sort_by(sort, reverse=words.get("reverse") is True)
+        self._awaited = key if isinstance(key, str) and not self.select(key) else None
+
     def select(self, key: str) -> bool:
         """Move the cursor to a row by key; False when it is not shown."""
         for index, row in enumerate(self._shown):
@@ -211,6 +231,7 @@ class LiveTable(LineView):
 
     def action_move(self, by: int) -> None:
         """Move the cursor over selectable rows, stopping at the ends."""
+        self._awaited = None
         index = self._cursor + by
         while 0 <= index < len(self._shown) and self._shown[index].rule is not None:
             index += 1 if by > 0 else -1
@@ -233,6 +254,15 @@ class LiveTable(LineView):
         row = self.current
         if row is not None and row.rule is None:
             self.post_message(self.Chosen(self, row))
+
+    def spots(self) -> list[Spot]:
+        """The rows in view, for jump mode."""
+        seen = range(self.top, min(len(self._shown), self.top + self.body_height))
+        return [
+            Spot(0, index - self.top + self.header_lines, partial(self._go, index))
+            for index in seen
+            if self._shown[index].rule is None
+        ]
 
     def on_click(self, event: events.Click) -> None:
         """A click selects; a click on the selected row opens it."""
