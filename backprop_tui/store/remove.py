@@ -12,6 +12,7 @@ from pathlib import Path
 from backprop_tui.config import paths
 from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.protocol.errors import DataError, TryAgainError
+from backprop_tui.store.columns import forget_columns
 from backprop_tui.store.layout import RunDir, is_run_id, sync_dir
 from backprop_tui.store.locks import RunLock
 from backprop_tui.store.summary import forget_summary
@@ -42,6 +43,7 @@ def delete_run(run: RunDir, root: Path | None = None) -> None:
             os.rename(run.id, trash, src_dir_fd=parent, dst_dir_fd=parent)
         sync_dir(root)
         forget_summary(run.id)
+        forget_columns(run.id)
         for name in os.listdir(parent):
             if _TRASH.match(name) and stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
                 shutil.rmtree(name, dir_fd=parent)

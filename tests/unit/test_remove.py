@@ -7,6 +7,7 @@ import pytest
 
 from backprop_tui.config import paths
 from backprop_tui.protocol.errors import DataError, TryAgainError
+from backprop_tui.store.columns import place_of
 from backprop_tui.store.layout import RunDir, create_run, list_runs
 from backprop_tui.store.locks import RunLock
 from backprop_tui.store.remove import delete_run
@@ -18,8 +19,10 @@ def test_a_finished_run_goes_with_all_it_holds() -> None:
     (run.checkpoint(1)).mkdir()
     (run.checkpoint(1) / "weights").write_bytes(b"1")
     load_summary(run)
+    place_of(run.id).mkdir(parents=True)
     delete_run(run)
     assert list_runs() == [other]
+    assert not place_of(run.id).exists()
     assert os.listdir(paths.runs_dir()) == [other.id]
 
 
