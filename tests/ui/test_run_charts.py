@@ -115,3 +115,23 @@ async def test_another_run_starts_with_all_of_it_in_view_and_keeps_the_settings(
         await shows(pilot, "↔ 0–80")
         state = screen.query_one(Chart).model.state
         assert (state.log_y, state.cursor, state.span) == (True, None, None)
+
+
+async def test_another_run_is_laid_over_and_taken_away() -> None:
+    other, here = finished(120, name=HOSTILE), finished(40, name="here")
+    async with app_on(here).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "↔ 0–40")
+        await pilot.press("v")
+        await shows(pilot, "Up to seven runs")
+        await pilot.press("enter")
+        await shows(pilot, "↔ 0–120")
+        model = pilot.app.screen.query_one(Chart).model
+        assert [item.slot for item in model.others] != [model.slot]
+        assert other.id
+        text = screen_text(pilot.app)
+        assert "● here" in text
+        assert "\x1b" not in text
+        await pilot.press("v")
+        await shows(pilot, "take away what is laid over")
+        await pilot.press("enter")
+        await shows(pilot, "↔ 0–40")

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from backprop_tui.app.jobs import in_thread
+from backprop_tui.app.overlaid import Overlaid, offered, read_curves
 from backprop_tui.app.run_model import RunModel
 from backprop_tui.app.screens.run_commands import RunCommands
 from backprop_tui.app.widgets.chart import Chart
-from backprop_tui.app.widgets.chart_metrics import metric_of
+from backprop_tui.app.widgets.chart_metrics import SLOTS, metric_of, slots_for
+from backprop_tui.app.widgets.chart_model import Other
+from backprop_tui.app.widgets.footer import Footer
+from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.protocol.text import safe_text
+from backprop_tui.store.layout import RunDir
+
+#: The choice that takes away what is laid over; no run is called so.
+_NONE = "none"
 
 
 class RunCharts(RunCommands):
@@ -40,6 +50,60 @@ class RunCharts(RunCommands):
         ask_and_export(
             self, message.chart, (self.model.name if self.model else "") or (run.short_id if run else "chart")
         )
+
+    def action_lay_over(self) -> None:
+        """Choose another run to lay over this one, or take those away."""
+        chart = self.query_one(Chart)
+        if self._run is None or not chart.model.known:
+            self.say("Nothing has been recorded yet.")
+            return
+        run = self._run
+        self.say("Looking for other runs…")
+        in_thread(self, lambda cancelled: offered(run, cancelled), self._offer_runs, self._failed, group="run-over")
+
+    def _offer_runs(self, runs: list[tuple[RunDir, str]]) -> None:
+        from backprop_tui.app.widgets.modal import Choice, ConfirmModal
+
+        over = self.query_one(Chart).model.others
+        names = dict(runs)
+        choices = [Choice(run.id, safe_text(words, limit=80)) for run, words in runs]
+        if over:
+            choices.insert(0, Choice(_NONE, "take away what is laid over"))
+        if not choices:
+            self.say("There is no other run.")
+            return
+        self.query_one(Footer).quiet()
+
+        def chosen(answer: str | None) -> None:
+            if answer == _NONE:
+                self.query_one(Chart).model.others = []
+                self.query_one(Chart).show()
+            elif answer is not None:
+                run = next(run for run in names if run.id == answer)
+                label = names[run].partition("  ")[0]
+                self.say("Reading its curves…")
+                in_thread(
+                    self, lambda stop: read_curves(run, label, stop), self._lay_over, self._failed, group="run-over"
+                )
+
+        words = Content(
+            "Its curves of the same metric, as they are now. Up to seven runs; each has a colour and a sign."
+        )
+        self.app.push_screen(ConfirmModal(Content("lay another run over"), words, choices, choices[0].value), chosen)
+
+    def _lay_over(self, found: Overlaid) -> None:
+        chart = self.query_one(Chart)
+        over = [other for other in chart.model.others if other.label != found.label][-(SLOTS - 2) :]
+        taken = [chart.model.slot, *(other.slot for other in over)]
+        slot = slots_for([found.run.id], taken)[found.run.id]
+        chart.model.others = [*over, Other(found.label, found.series, slot, found.began)]
+        if chart.model.state.layout == "overlay":
+            chart.model.state.layout = "single"
+        chart.show()
+        self.query_one(Footer).quiet()
+
+    def _failed(self, error: BackpropError) -> None:
+        self.say(str(error), "bad")
 
     def action_metric(self) -> None:
         """Choose what the chart shows."""
