@@ -24,6 +24,7 @@ class LogLines:
         self.level, self.sources = level, frozenset(sources)
         self._levels = LEVELS[LEVELS.index(level) :]
         self._columns = book.counts[LEVELS.index(level) :]
+        self._exact = LEVELS.index(level) > LEVELS.index("info")
         self._wanted = [source in self.sources for source in SOURCES]
         #: Lines up to and with each piece.
         self._sums = array("Q")
@@ -70,7 +71,11 @@ class LogLines:
 
     def wants(self, piece: int) -> bool:
         """Whether any line of a piece can be wanted."""
-        return self._wanted[self.book.source[piece]] and any(column[piece] for column in self._columns)
+        if not self._wanted[self.book.source[piece]]:
+            return False
+        if self._exact:
+            self.book.sort(piece)
+        return any(column[piece] for column in self._columns)
 
     def of_seq(self, seq: int) -> int:
         """The number of the first line that belongs to event `seq` or a later one; the count of lines when there is none."""
@@ -125,6 +130,8 @@ class LogLines:
             source, wanted, columns = self.book.source, self._wanted, self._columns
             for piece in range(len(sums), pieces):
                 if wanted[source[piece]]:
+                    if self._exact:
+                        self.book.sort(piece)
                     for column in columns:
                         total += column[piece]
                 sums.append(total)

@@ -26,6 +26,7 @@ from backprop_tui.store.log_lines import (
     Sorter,
     Teller,
     journal_rows,
+    raw_count,
     raw_levels,
     raw_rows,
     raw_text,
@@ -77,6 +78,9 @@ class LogBook:
         self.said, self.wall = array("d"), array("d")
         self.seq, self.step = array("Q"), array("q")
         self.counts = tuple(array("L") for _ in LEVELS)
+        #: Whether warnings and errors are told apart from information; until then they are counted as that.
+        self.sorted = array("B")
+        self._sorting = threading.Lock()
 
     @property
     def damaged(self) -> int:
@@ -124,6 +128,17 @@ class LogBook:
                 self._cache.popitem(last=False)
         return rows
 
+    def sort(self, piece: int) -> None:
+        """Make `counts` of a piece tell warnings and errors apart. Reads the file unless that was done."""
+        with self._sorting:
+            if self.sorted[piece]:
+                return
+            block = self.read(piece)
+            if len(block) == self.end[piece] - self.start[piece]:
+                for column, count in zip(self.counts, raw_levels(block), strict=True):
+                    column[piece] = count
+            self.sorted[piece] = 1
+
     def read(self, piece: int) -> bytes:
         """The bytes of a piece; fewer when the file was cut meanwhile."""
         source, start = self.source[piece], self.start[piece]
@@ -154,15 +169,14 @@ class LogBook:
 
     def _begin_near_end(self, before: int, sizes: list[int]) -> None:
         self._near_end = None
-        start = sizes[_JOURNAL] - before
-        if start <= 0:
-            return
+        start = max(0, sizes[_JOURNAL] - before)
         block = self._pread(_JOURNAL, before, start)
-        self._at[_JOURNAL] = start + block.find(b"\n") + 1
+        cut = block.find(b"\n") + 1 if start else 0
+        self._at[_JOURNAL] = start + cut
         # The first reading in view says where the raw files were; without one, their own ends are all there is.
         scout = Sorter(self._tell)
         known: tuple[int, int] | None = None
-        for line in block[block.find(b"\n") + 1 :].split(b"\n"):
+        for line in block[cut:].split(b"\n"):
             if b'"logs":' in line and scout.level(line) is None and scout.sizes is not None:
                 known = scout.sizes
                 break
@@ -212,19 +226,25 @@ class LogBook:
                     if not cut:
                         return
                 block = block[:cut]
-            self._add(source, start, start + len(block), self._sorter.place, raw_levels(block))
+            counts = raw_count(block)
+            if counts is not None:
+                self._add(source, start, start + len(block), self._sorter.place, counts, plain=True)
+            else:
+                self._add(source, start, start + len(block), self._sorter.place, raw_levels(block))
             self._at[source] = start + len(block)
 
-    def _add(self, source: int, start: int, end: int, place: Place, counts: list[int]) -> None:
+    def _add(self, source: int, start: int, end: int, place: Place, counts: list[int], *, plain: bool = False) -> None:
         if not any(counts):
             return
         last = self.pieces - 1
         joins = last >= 0 and self.source[last] == source and self.end[last] == start
         # Raw lines of different moments must not share a time.
         if joins and end - self.start[last] <= PIECE and (source == _JOURNAL or self.seq[last] == place.seq):
-            for column, count in zip(self.counts, counts, strict=True):
-                column[last] += count
-            self.end[last] = end
+            with self._sorting:
+                for column, count in zip(self.counts, counts, strict=True):
+                    column[last] += count
+                self.end[last] = end
+                self.sorted[last] &= not plain
             return
         self.source.append(source)
         self.start.append(start)
@@ -235,6 +255,7 @@ class LogBook:
         self.step.append(place.step)
         for column, count in zip(self.counts, counts, strict=True):
             column.append(count)
+        self.sorted.append(not plain)
         self.pieces += 1
 
     # -- files --------------------------------------------------------------------------------------------------------

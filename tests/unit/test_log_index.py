@@ -253,6 +253,15 @@ def test_only_the_end_is_read_when_only_the_end_is_wanted(run: RunDir) -> None:
     assert len(shown) < len(whole) / 4
 
 
+def test_of_a_short_record_beside_a_long_raw_log_only_the_raw_logs_end_is_read(run: RunDir) -> None:
+    write(run, [(ev.LOG, "info", "one"), (ev.TELEMETRY, None), (ev.LOG, "info", "two")])
+    run.worker_log.write_bytes(b"".join(b"raw %d\n" % number for number in range(100_000)))
+    shown = [text for _, _, text in everything(book_of(run, near_end=5_000))]
+    assert shown[:2] == ["one", "two"]
+    assert shown[-1] == "raw 99999"
+    assert len(shown) < 1000
+
+
 def test_no_files_are_no_lines(run: RunDir) -> None:
     book = book_of(run, near_end=1000)
     assert len(LogLines(book)) == 0
