@@ -22,7 +22,7 @@ from backprop_tui.store.layout import RunDir, list_runs
 from backprop_tui.store.notes import Notes, read_notes
 
 #: A view of another version may lack what this one folds, so it is folded anew.
-_INDEX_FORMAT = f"2/{__version__}"
+_INDEX_FORMAT = f"3/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
