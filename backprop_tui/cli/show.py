@@ -11,7 +11,7 @@ from backprop_tui.cli.dataset_words import dataset_facts
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json, add_run
 from backprop_tui.protocol.errors import EXIT_OK, DataError
-from backprop_tui.protocol.text import safe_text
+from backprop_tui.protocol.text import safe_block, safe_text
 from backprop_tui.store import checkpoints
 from backprop_tui.store.layout import find_run
 from backprop_tui.store.summary import RunSummary, load_summary
@@ -64,6 +64,15 @@ def _facts(summary: RunSummary, spec: dict[str, Any], out: Output) -> Iterator[t
     yield "data", safe_text(summary.data)
     yield "preset", safe_text(spec.get("preset", words.UNKNOWN))
     attempts = f"  (attempt {view.attempt})" if view.attempt > 1 else ""
+    notes = summary.notes
+    if notes.tags or notes.experiment:
+        yield (
+            "tags",
+            safe_text(" ".join(f"#{tag}" for tag in notes.tags) or words.UNKNOWN)
+            + (f"  in {safe_text(notes.experiment)}" if notes.experiment else ""),
+        )
+    for at, line in enumerate(safe_block(notes.note).split("\n") if notes.note else ()):
+        yield "" if at else "note", line
     yield "step", f"{words.count(view.step)}/{words.count(view.total_steps)}{attempts}"
     yield "loss", f"{words.loss(view.loss)}  lr {words.rate(view.lr)}  gradient norm {words.loss(view.grad_norm)}"
     best = f"  (best {words.loss(view.best_eval_loss)} at step {words.count(view.best_eval_step)})"

@@ -199,7 +199,8 @@ class RunsScreen(RunsNotes):
         self.query_one("#facts-panel", Panel).label(title=title)
         if self._resting is not None:
             self._resting.stop()
-        if entry is not None and self.query_one("#facts-panel").display:
+        known = self.query_one(RunFacts).summary is not None and entry is self._read
+        if entry is not None and not known and self.query_one("#facts-panel").display:
             self._resting = self.set_timer(_REST_S, self._read_facts)
 
     def _read_facts(self) -> None:
@@ -214,6 +215,7 @@ class RunsScreen(RunsNotes):
         def show(found: tuple[RunSummary, int | None]) -> None:
             now = self.runs.current
             if now is not None and now.id == entry.id:
+                self._read = entry
                 self.query_one(RunFacts).show(now, *found)
 
         in_thread(self, work, show, self.complain, group="runs-facts")

@@ -61,7 +61,7 @@ class RunsNotes(RunsActs):
         if entry is None:
             return
         self._ask(
-            "Name", [entry], "What the run is called everywhere. Nothing goes back to the name it started with.",
+            "Name", [entry], "What lists call the run. An empty line goes back to the name it started with.",
             entry.title, lambda text: lambda notes: notes.named(text), "Renamed", "",
         )  # fmt: skip
 
@@ -72,7 +72,7 @@ class RunsNotes(RunsActs):
             return
         same = {entry.experiment for entry in runs}
         self._ask(
-            "Experiment", runs, "Runs of one experiment stand under its heading; z groups. Nothing takes them out.",
+            "Experiment", runs, "Runs of one experiment stand under its heading; z groups. An empty line takes them out.",
             same.pop() if len(same) == 1 else "", lambda text: lambda notes: notes.within(text), "Grouped", "lr sweep",
         )  # fmt: skip
 
