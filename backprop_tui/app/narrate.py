@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from backprop_tui.app import wording
@@ -12,34 +11,7 @@ from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.text import safe_text
 
-#: Least seconds of the run's own clock between two lines about ordinary steps.
-STEP_EVERY_S = 5.0
 _LEVELS = frozenset({"debug", "info", "warn", "error"})
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line: seconds since the Unix epoch, level, harmless text."""
-
-    wall: float
-    level: str
-    text: str
-
-
-class Narrator:
-    """Turns events into lines; ordinary steps at most every few seconds, what matters always."""
-
-    def __init__(self) -> None:
-        self._step_said = float("-inf")
-
-    def lines(self, event: Event) -> list[LogLine]:
-        """The lines of one event, usually none or one."""
-        if event.kind == ev.STEP:
-            if not _odd(event.data) and 0 <= event.wall - self._step_said < STEP_EVERY_S:
-                return []
-            self._step_said = event.wall
-        told = tell(event)
-        return [LogLine(event.wall, *told)] if told is not None else []
 
 
 _Told = tuple[str, str]

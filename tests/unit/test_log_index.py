@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backprop_tui.app.narrate import Narrator, tell
+from backprop_tui.app.narrate import tell
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import encode_line
 from backprop_tui.protocol.events import Event
@@ -63,6 +63,20 @@ def book_of(run: RunDir, **words: int) -> LogBook:
     return book
 
 
+def plain_reading(run: RunDir) -> list[str]:
+    """What of the journal is told, the slow way: every step that is odd, and others when none was told for five seconds."""
+    said, found = float("-inf"), []
+    for event in read_events(run.journal_file):
+        if event.kind == ev.STEP:
+            if event.data["loss"] != "nan" and event.wall - said < 5.0:
+                continue
+            said = event.wall
+        told = tell(event)
+        if told is not None:
+            found.append(told[1])
+    return found
+
+
 def everything(book: LogBook, level: str = "debug", sources: tuple[str, ...] = SOURCES) -> list[tuple[str, str, str]]:
     lines = LogLines(book, level, sources)
     return [(row.source, row.level, row.text) for row in lines.rows(0, len(lines))]
@@ -92,12 +106,7 @@ def test_however_the_files_grew_the_lines_are_those_of_a_plain_reading(
             at = max(at, cut)
             book.extend()
             seen = everything(book)
-        narrator = Narrator()
-        told = (
-            [line.text for event in read_events(run.journal_file) for line in narrator.lines(event)]
-            if run.journal_file.exists()
-            else []
-        )
+        told = plain_reading(run)
         damaged = sum(kind == "garbage" for kind, *_ in script)
         in_journal = [text for source, _, text in seen if source == "journal"]
         assert [text for text in in_journal if "damaged line" not in text] == told
@@ -144,6 +153,13 @@ def test_a_search_finds_exactly_the_lines_that_show_the_text(
         assert search.hits == len(wanted)
     finally:
         logs.PIECE = before
+
+
+def test_ordinary_steps_are_told_now_and_then_and_odd_ones_always(run: RunDir) -> None:
+    script: list[tuple[object, ...]] = [(ev.STEP, 1.0)] * 6 + [(ev.STEP, "nan")] * 2 + [(ev.STEP, 1.0)] * 4
+    write(run, script, gap=2.0)
+    assert [row.step for row in LogLines(book_of(run)).rows(0, 99)] == [1, 4, 7, 8, 11]
+    assert [row.step for row in LogLines(book_of(run), "warn").rows(0, 99)] == [7, 8]
 
 
 def test_raw_lines_lie_between_the_events_they_were_written_between(run: RunDir) -> None:

@@ -106,8 +106,8 @@ def test_lines_fit_and_nothing_foreign_acts(width: int, wrap: bool, beside: bool
         lines = answer_lines(answers, width, glyphs, wrap=wrap, beside=beside)
         shown = "\n".join("".join(text for text, _ in line) for line in lines)
         assert not any(sign in shown for sign in "\x1b\x07\x9b\u202e\r")
-        assert "(empty)"[: width - 10] in shown
         if width >= 30:
+            assert "(empty)" in shown
             assert max(map(width_of, lines)) <= width
 
 
