@@ -109,8 +109,8 @@ def colors_of(chart: Chart) -> dict[str, str]:
 _QUIET = ("muted", "grid", "faint")
 #: Series of the default themes, for themes that leave their colours to the terminal.
 _STAND_INS = {
-    True: ("#5fafff", "#ffaf5f", "#5fd7af", "#ff87d7", "#ffd75f", "#af87ff", "#d7d7d7", "#ff8787"),
-    False: ("#005faf", "#af5f00", "#00875f", "#af0087", "#875f00", "#5f00af", "#444444", "#af0000"),
+    True: ("#5fafff", "#ffd75f", "#87ffd7", "#d75f87", "#5faf5f", "#ffafd7", "#d7ffaf", "#af5fff"),
+    False: ("#005faf", "#87005f", "#87875f", "#ff0000", "#870000", "#875fff", "#5f8787", "#875f5f"),
 }
 
 
