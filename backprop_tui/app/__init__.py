@@ -47,7 +47,7 @@ def run_app(screen: str | None = None, run: RunDir | None = None, **preferences:
         if run is None and saved is not None and saved.run and screen in (None, "run"):
             run = _run_at(saved.run)
         room = screen or (saved.room if saved is not None else "") or "data"
-        app = BackpropApp(room, run, decided, driver_for(decided.profile.motion), saved)
+        app = BackpropApp(room, run, decided, driver_for(decided.profile.motion, decided.ascii), saved)
         if replay is not None and run is not None:
             app.played = (run, float(replay))
         app.run(mouse=decided.mouse)

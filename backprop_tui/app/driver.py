@@ -1,7 +1,8 @@
-"""Textual's terminal driver with three mends: odd mouse bytes, a vanished terminal, and quiet mouse motion.
+"""Textual's terminal driver with four mends: odd mouse bytes, a vanished terminal, quiet mouse motion, and plain signs.
 
 A coordinate byte above 0x7F of the old mouse protocol is not UTF-8 and would end the app; a closed terminal would leave a
-thread reading nothing at full speed; and over a slow link every mouse movement would be reported.
+thread reading nothing at full speed; over a slow link every mouse movement would be reported; and a terminal without
+Unicode would get it from whatever Textual draws by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
+from backprop_tui.app.glyphs import to_ascii
+
 if TYPE_CHECKING:
     from textual.app import App
 
@@ -27,6 +30,12 @@ class TerminalDriver(LinuxDriver):
 
     #: Whether to ask for every mouse movement; set once at start from the profile.
     motion = True
+    #: Whether nothing but ASCII may be sent; set once at start.
+    ascii = False
+
+    def write(self, data: str) -> None:
+        """Send; on a terminal without Unicode in stand-ins of the same width."""
+        super().write(to_ascii(data) if self.ascii else data)
 
     def _enable_mouse_support(self) -> None:
         if not self._mouse:
@@ -82,9 +91,9 @@ class TerminalDriver(LinuxDriver):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def driver_for(motion: bool) -> type[TerminalDriver]:
-    """The driver class for a profile."""
-    return type("TerminalDriver", (TerminalDriver,), {"motion": motion})
+def driver_for(motion: bool, ascii: bool = False) -> type[TerminalDriver]:
+    """The driver class for a profile and a set of signs."""
+    return type("TerminalDriver", (TerminalDriver,), {"motion": motion, "ascii": ascii})
 
 
 def install_signals(app: App[Any]) -> None:

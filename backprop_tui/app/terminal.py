@@ -43,6 +43,11 @@ _WORDS = ("theme", "profile", "marks", "notify", "unfocused")
 _SWITCHES = ("ascii", "mouse", "title", "restore")
 
 
+#: Locales that ask for no more than ASCII, and what Python may make of LC_CTYPE.
+_PLAIN = ("C", "POSIX")
+_COERCED = ("", "C.UTF-8", "C.utf8", "UTF-8")
+
+
 @dataclass(frozen=True, slots=True)
 class Terminal:
     """The decisions: profile, whether to draw in ASCII, the theme's name, remapped keys, whether colour is unwanted, and
@@ -73,7 +78,7 @@ def examine(environ: Mapping[str, str], preferences: Mapping[str, Any]) -> Termi
     if environ.get("TERM", "").lower() in ("dumb", "unknown"):
         raise UnavailableError(
             "TERMINAL_DUMB",
-            "This terminal (TERM=dumb) can't show a full screen.",
+            f"This terminal (TERM={environ['TERM'].lower()}) can't show a full screen.",
             "Use `backprop watch --line`, or run it in a real terminal.",
         )
     wanted = str(preferences.get("profile") or "auto")
@@ -89,7 +94,8 @@ def examine(environ: Mapping[str, str], preferences: Mapping[str, Any]) -> Termi
         )
     mono = bool(environ.get("NO_COLOR"))
     theme = "mono" if mono else str(preferences.get("theme") or "backprop-dark")
-    plain = bool(preferences.get("ascii")) or not speaks_utf8(environ)
+    # Whoever says `ascii = false` knows the terminal better than its locale does.
+    plain = not speaks_utf8(environ) if preferences.get("ascii") is None else bool(preferences["ascii"])
     return Terminal(
         PROFILES[wanted], plain, theme, dict(keys), mono, preferences.get("marks") == "blocks",
         mouse=bool(preferences.get("mouse", True)),
@@ -105,10 +111,12 @@ def speaks_utf8(environ: Mapping[str, str]) -> bool:
     """Whether the locale's character set is UTF-8; the Linux console is, but its font has no braille, so it counts as not."""
     if environ.get("TERM") == "linux":
         return False
-    name = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
-    if name and name not in ("C", "POSIX"):
-        return "utf" in name.lower() or "." not in name
-    # Python coerces a bare C locale to UTF-8 (PEP 538); the terminal behind it nearly always agrees.
+    ctype, lang = environ.get("LC_CTYPE") or "", environ.get("LANG") or ""
+    # Python writes LC_CTYPE itself where the locale is plain or not installed (PEP 538); LANG is what the person said.
+    name = environ.get("LC_ALL") or (lang if lang and ctype in _COERCED else ctype) or lang
+    if name:
+        return name not in _PLAIN and ("utf" in name.lower() or "." not in name)
+    # No locale at all, as in a container: Python takes UTF-8 then (PEP 538), and the terminal nearly always agrees.
     return "utf" in locale.getpreferredencoding(False).lower()
 
 

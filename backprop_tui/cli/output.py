@@ -71,7 +71,7 @@ class Output:
         self._data, self._words = data, words
         encoding = (getattr(data, "encoding", None) or "ascii").lower().replace("-", "")
         self.ascii = ascii or not encoding.startswith("utf")
-        plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
+        plain = bool(environment.get("NO_COLOR")) or environment.get("TERM", "").lower() in ("dumb", "unknown")
         self.terminal = data.isatty()
         self._colour = self.terminal and not plain
         self._words_colour = words.isatty() and not plain

@@ -95,6 +95,12 @@ class Terminal:
         """Type."""
         os.write(self.master, keys.encode() if isinstance(keys, str) else keys)
 
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size, as a window manager or a multiplexer gives it: the kernel tells the program."""
+        with self._lock:
+            self._screen.resize(rows, columns)
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
     @property
     def text(self) -> str:
         """The screen as lines of text."""
