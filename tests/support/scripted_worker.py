@@ -8,6 +8,7 @@ child process holding the pipes), says, prints (log events and raw lines per ste
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -130,13 +131,23 @@ class Worker:
                 self.commands(1.0)
             self.step += 1
             at = time.monotonic()
-            self.send("step", step=self.step, loss=1.0 / self.step, at=at, pad="x" * script.get("flood", 0))
+            extra = measured(self.step, steps) if script.get("metrics") else {"pad": "x" * script.get("flood", 0)}
+            self.send("step", step=self.step, loss=1.0 / self.step, at=at, **extra)
             hit("worker.step")
             if self.first and crash.get("step") == self.step:
                 self.crash(crash["how"])
             if self.step % script.get("save_every", 5) == 0 and self.step < steps:
                 self.save("schedule")
         self.end("completed", save="end")
+
+
+def measured(step: int, steps: int) -> dict[str, float]:
+    """The other metrics of a real worker's steps."""
+    noise = 0.05 * math.sin(step * 12.9898)
+    return {
+        "epoch": step / steps, "grad_norm": 0.9 + noise, "lr": 2e-4 * (1 - step / (steps + 1)), "tokens": step * 1600,
+        "tokens_per_s": 12_400.0 + 100 * noise, "step_s": 0.2 + noise / 10,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":
