@@ -15,38 +15,24 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backprop_tui import __version__
 from backprop_tui.config import paths
 from backprop_tui.protocol.codec import to_json
 from backprop_tui.protocol.states import RunState
 from backprop_tui.store import locks
 from backprop_tui.store.entry import Entry, entry_of
+from backprop_tui.store.index_base import FIELDS, connect, remove, transaction
 from backprop_tui.store.layout import RunDir, is_run_id
 from backprop_tui.store.summary import load_summary
 
-#: A line of another version may lack what this one shows, so it is made anew.
-_FORMAT = f"3/{__version__}"
 _STAMPED = ("run.json", "notes.json", "events.jsonl")
-#: Order of the columns; `state` is the journal's word, before the lock is asked.
-_FIELDS = (
-    "id", "title", "model", "data", "method", "created", "state", "attempt", "step", "total_steps", "epoch", "loss",
-    "grad_norm", "lr", "eval_loss", "best", "exact_match", "tokens", "tokens_per_s", "seconds", "energy_wh", "updated",
-    "checkpoints", "fault", "tags", "note", "experiment", "archived",
-)  # fmt: skip
 _REALS = frozenset(("epoch", "loss", "grad_norm", "lr", "eval_loss", "best", "exact_match", "tokens_per_s"))
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 #: Runs read between two interim lists, in seconds.
 _PART_S = 0.4
-#: Seconds to wait for another process that writes; a write then waits for the next look.
-_BUSY_S = 0.2
-_LOCAL = frozenset(
-    ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "overlay", "bcachefs", "apfs", "hfs")
-)
 
 #: Size, time of change and number of each file a line is made of.
 Stamp = str
@@ -213,13 +199,13 @@ class RunIndex:
 
     def _open(self) -> sqlite3.Connection:
         if self._base is None:
-            self._base = _connect(self._file, str(self.root.absolute()))
+            self._base = connect(self._file, str(self.root.absolute()))
         return self._base
 
     def _load(self) -> dict[str, _Known]:
         known: dict[str, _Known] = {}
         try:
-            rows = self._open().execute(f"SELECT stamp, {', '.join(_FIELDS)} FROM runs")
+            rows = self._open().execute(f"SELECT stamp, {', '.join(FIELDS)} FROM runs")
             for stamp, *values in rows:
                 try:
                     entry = _entry(values)
@@ -235,15 +221,15 @@ class RunIndex:
         if self._base is not None:
             self._base.close()
             self._base = None
-        _remove(self._file)
+        remove(self._file)
 
     def _write(self, fresh: dict[str, tuple[str, str]], gone: list[str]) -> None:
         known = self._known or {}
         try:
-            with _transaction(self._open()) as base:
-                marks = ", ".join("?" * (len(_FIELDS) + 1))
+            with transaction(self._open()) as base:
+                marks = ", ".join("?" * (len(FIELDS) + 1))
                 base.executemany(
-                    f"REPLACE INTO runs (stamp, {', '.join(_FIELDS)}) VALUES ({marks})",
+                    f"REPLACE INTO runs (stamp, {', '.join(FIELDS)}) VALUES ({marks})",
                     [(known[name].stamp, *_values(known[name])) for name in fresh],
                 )
                 base.executemany(
@@ -282,7 +268,7 @@ def _stamp(root: Path, name: str) -> Stamp:
 
 def _values(known: _Known) -> Iterator[Any]:
     """Column values of a line; numbers that are not finite as words, because SQLite stores NaN as unknown."""
-    for name in _FIELDS:
+    for name in FIELDS:
         value: Any = getattr(known.entry, name)
         if name in _REALS and value is not None and not math.isfinite(value):
             yield "nan" if value != value else "inf" if value > 0 else "-inf"
@@ -304,8 +290,8 @@ def _entry(values: list[Any]) -> Entry:
     return Entry(*values)
 
 
-_REAL_PLACES = tuple(place for place, name in enumerate(_FIELDS) if name in _REALS)
-_STATE, _TAGS, _ARCHIVED = _FIELDS.index("state"), _FIELDS.index("tags"), _FIELDS.index("archived")
+_REAL_PLACES = tuple(place for place, name in enumerate(FIELDS) if name in _REALS)
+_STATE, _TAGS, _ARCHIVED = FIELDS.index("state"), FIELDS.index("tags"), FIELDS.index("archived")
 
 
 def _text(content: bytes) -> str:
@@ -315,80 +301,3 @@ def _text(content: bytes) -> str:
 def _storable(text: str) -> str:
     """Without halves of characters, which a database can't hold."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _connect(file: Path, root: str) -> sqlite3.Connection:
-    """The database of one runs directory, in memory when the file can't be used. What is of another kind is thrown away."""
-    for attempt in range(3):
-        base = None
-        try:
-            if attempt < 2:
-                file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            place = str(file) if attempt < 2 else ":memory:"
-            base = sqlite3.connect(place, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-            if attempt < 2:
-                os.chmod(file, 0o600)
-                if _is_local(file):
-                    base.execute("PRAGMA journal_mode=WAL")
-                base.execute("PRAGMA synchronous=NORMAL")
-            _prepare(base, root)
-            return base
-        except (sqlite3.OperationalError, OSError):
-            # Held by somebody, or the place can't be written: this time from memory.
-            file = Path(":memory:") if attempt else file
-        except sqlite3.DatabaseError:
-            _remove(file)
-        if base is not None:
-            base.close()
-    raise AssertionError("a database in memory can't fail")
-
-
-def _prepare(base: sqlite3.Connection, root: str) -> None:
-    base.execute("CREATE TABLE IF NOT EXISTS about (format TEXT, root TEXT)")
-    if base.execute("SELECT format, root FROM about").fetchone() == (_FORMAT, root):
-        return
-    with _transaction(base):
-        for table in ("runs", "more", "about"):
-            base.execute(f"DROP TABLE IF EXISTS {table}")
-        # Without types, so that values come back as they were given.
-        others = ", ".join(name for name in _FIELDS if name != "id")
-        base.execute(f"CREATE TABLE runs (id TEXT PRIMARY KEY, stamp, {others}) WITHOUT ROWID")
-        base.execute("CREATE TABLE more (id TEXT PRIMARY KEY, settings TEXT, view TEXT)")
-        base.execute("CREATE TABLE about (format TEXT, root TEXT)")
-        base.execute("INSERT INTO about VALUES (?, ?)", (_FORMAT, root))
-
-
-@contextmanager
-def _transaction(base: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    base.execute("BEGIN IMMEDIATE")
-    try:
-        yield base
-    except BaseException:
-        base.execute("ROLLBACK")
-        raise
-    base.execute("COMMIT")
-
-
-def _remove(file: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        try:
-            os.unlink(f"{file}{suffix}")
-        except OSError:
-            continue
-
-
-def _is_local(file: Path) -> bool:
-    """Whether shared memory between processes works there, which a write-ahead log needs; not on network disks."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text().splitlines()
-    except OSError:
-        return False
-    place, kind, longest = str(file.parent.resolve()), "", -1
-    for mount in mounts:
-        words = mount.split(" ")
-        if len(words) < 3:
-            continue
-        point = words[1].replace("\\040", " ")
-        if (place == point or place.startswith(point.rstrip("/") + "/")) and len(point) >= longest:
-            kind, longest = words[2], len(point)
-    return kind in _LOCAL

@@ -11,9 +11,9 @@ from rich.cells import cell_len
 from backprop_tui.app import wording
 from backprop_tui.app.app import state_role
 from backprop_tui.app.comparison import Comparison
-from backprop_tui.app.screens.runs_list import energy
+from backprop_tui.app.screens.runs_cells import energy
 from backprop_tui.app.widgets.chart_metrics import slots_for
-from backprop_tui.app.widgets.chart_plot import SERIES_SIGNS
+from backprop_tui.app.widgets.chart_parts import SERIES_SIGNS
 from backprop_tui.app.widgets.lines import fit, wrap
 from backprop_tui.app.widgets.painted import Line, Piece, width_of
 from backprop_tui.protocol.text import safe_text

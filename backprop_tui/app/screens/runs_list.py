@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -17,39 +17,15 @@ from textual.strip import Strip
 
 from backprop_tui.app import wording
 from backprop_tui.app.actions import bindings
-from backprop_tui.app.app import state_role
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.keymap import runs as keys
+from backprop_tui.app.screens.runs_cells import CELLS, COLUMNS, ON_DEMAND
 from backprop_tui.app.spots import Spot
 from backprop_tui.app.widgets import painted
 from backprop_tui.app.widgets.lines import Line, LineView, fit, fit_middle
 from backprop_tui.app.widgets.table import Column, visible_columns
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.entry import Entry
-
-#: Always there if the width allows; any other column appears while it is sorted by.
-COLUMNS = (
-    Column("state", "state", 12),
-    Column("id", "id", 4),
-    Column("name", "name", 16, flex=True),
-    Column("model", "model", 17, drop=3, middle=True),
-    Column("data", "data", 14, drop=4, middle=True),
-    Column("step", "step", 13, "right", drop=2),
-    Column("loss", "loss", 8, "right"),
-    Column("best", "best", 8, "right", drop=5),
-    Column("age", "age", 7, "right", drop=1),
-)
-_ON_DEMAND = {
-    "eval": Column("eval", "eval", 8, "right"),
-    "match": Column("match", "match", 7, "right"),
-    "tokens": Column("tokens", "tokens", 8, "right"),
-    "speed": Column("speed", "tok/s", 8, "right"),
-    "time": Column("time", "time", 7, "right"),
-    "energy": Column("energy", "energy", 9, "right"),
-    "checkpoints": Column("checkpoints", "saves", 6, "right"),
-    "tags": Column("tags", "tags", 14),
-    "experiment": Column("experiment", "experiment", 14),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +294,7 @@ class RunList(LineView):
             if not extra or cell_len(name) >= room:
                 return [(fit(name + extra, width), strong)]
             return [(name, strong), (fit(extra, width - cell_len(name)), "muted")]
-        text, tone = _CELLS[column.key](entry, self._now, glyphs_of(self).marks == "ascii")
+        text, tone = CELLS[column.key](entry, self._now, glyphs_of(self).marks == "ascii")
         shown = fit_middle(text, width) if column.middle else fit(text, width, column.align)
         return [(shown, f"{strong} {tone}".strip())]
 
@@ -339,7 +315,7 @@ class RunList(LineView):
 
     def _columns(self, width: int) -> list[tuple[Column, int]]:
         wanted: tuple[Column, ...] = COLUMNS
-        extra = _ON_DEMAND.get(self._sort)
+        extra = ON_DEMAND.get(self._sort)
         if extra is not None:
             wanted = (*COLUMNS[:-1], extra, COLUMNS[-1])
         elif any(column.key == self._sort and column.drop for column in COLUMNS):
@@ -400,56 +376,3 @@ def grouped(entries: Iterable[Entry], closed: set[str]) -> list[Item]:
 
 def _key(item: Item) -> str:
     return item.id if isinstance(item, Entry) else f"group {item.name}"
-
-
-_Cell = Callable[[Entry, float, bool], tuple[str, str]]
-
-
-def _state(entry: Entry, now: float, ascii_only: bool) -> tuple[str, str]:
-    state = entry.state
-    return f"{state.ascii_glyph if ascii_only else state.glyph} {state.value}", state_role(state)
-
-
-def _step(entry: Entry, now: float, ascii_only: bool) -> tuple[str, str]:
-    if entry.total_steps:
-        return f"{entry.step:,}/{entry.total_steps:,}", ""
-    return f"{entry.step:,}" if entry.step else wording.UNKNOWN, ""
-
-
-def _model(entry: Entry, now: float, ascii_only: bool) -> tuple[str, str]:
-    whole = entry.model.count("/") <= 1
-    return safe_text(
-        entry.model if whole else entry.model.rstrip("/").rsplit("/", 1)[-1], limit=200
-    ) or wording.UNKNOWN, ""
-
-
-def _data(entry: Entry, now: float, ascii_only: bool) -> tuple[str, str]:
-    return safe_text(entry.data.rstrip("/").rsplit("/", 1)[-1], limit=200) or wording.UNKNOWN, ""
-
-
-_CELLS: dict[str, _Cell] = {
-    "state": _state,
-    "id": lambda entry, now, _: (entry.short_id, "muted"),
-    "model": _model,
-    "data": _data,
-    "step": _step,
-    "loss": lambda entry, now, _: (wording.loss(entry.loss), "strong" if entry.state.live else ""),
-    "best": lambda entry, now, _: (wording.loss(entry.best), ""),
-    "eval": lambda entry, now, _: (wording.loss(entry.eval_loss), ""),
-    "match": lambda entry, now, _: (wording.percent(entry.exact_match), ""),
-    "tokens": lambda entry, now, _: (wording.short_count(entry.tokens), ""),
-    "speed": lambda entry, now, _: (wording.short_count(entry.tokens_per_s), ""),
-    "time": lambda entry, now, _: (wording.duration(entry.seconds), ""),
-    "energy": lambda entry, now, _: (energy(entry.energy_wh), ""),
-    "checkpoints": lambda entry, now, _: (str(entry.checkpoints), ""),
-    "tags": lambda entry, now, _: (safe_text(" ".join(entry.tags), limit=100) or wording.UNKNOWN, ""),
-    "experiment": lambda entry, now, _: (safe_text(entry.experiment, limit=100) or wording.UNKNOWN, ""),
-    "age": lambda entry, now, _: (wording.age(now - entry.created if entry.created else None), "muted"),
-}
-
-
-def energy(watt_hours: float | None) -> str:
-    """`812 Wh`, `1.2 kWh`."""
-    if watt_hours is None:
-        return wording.UNKNOWN
-    return f"{watt_hours / 1000:.1f} kWh" if watt_hours >= 1000 else f"{watt_hours:.3g} Wh"
