@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.app.jobs import Cancelled, in_thread
-from backprop_tui.app.widgets.chart_plot import Curve, Plot
+from backprop_tui.app.widgets.chart_parts import Curve, Plot
 from backprop_tui.app.widgets.decimate import first_at
 from backprop_tui.protocol.errors import UsageError
 from backprop_tui.protocol.text import safe_text

@@ -11,17 +11,8 @@ from xml.sax.saxutils import escape, quoteattr
 from backprop_tui.app.chart_export import Picture, in_view
 from backprop_tui.app.marks import KINDS
 from backprop_tui.app.widgets.chart_metrics import metric_of
-from backprop_tui.app.widgets.chart_plot import (
-    MARK_SIGNS,
-    Drawn,
-    Plot,
-    Scale,
-    measure,
-    odd_places,
-    scales_of,
-    x_label,
-    x_ticks,
-)
+from backprop_tui.app.widgets.chart_parts import MARK_SIGNS, Drawn, Plot, Scale, measure, odd_places, scales_of
+from backprop_tui.app.widgets.chart_plot import x_label, x_ticks
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,7 +17,7 @@ from backprop_tui.app.widgets.chart_data import Source
 from backprop_tui.app.widgets.chart_grid import grid_shape
 from backprop_tui.app.widgets.chart_metrics import in_order, metric_of, slots_for
 from backprop_tui.app.widgets.chart_model import ChartModel, Other
-from backprop_tui.app.widgets.chart_plot import SERIES_SIGNS, SERIES_SIGNS_ASCII
+from backprop_tui.app.widgets.chart_parts import SERIES_SIGNS, SERIES_SIGNS_ASCII
 from backprop_tui.app.widgets.chart_state import LAYOUTS, X_AXES, ChartState
 from backprop_tui.app.widgets.chart_words import exact
 from backprop_tui.app.widgets.painted import width_of
@@ -31,7 +31,8 @@ from tests.support.curves import BEGAN, chart_of, marked, step, store_of, text_o
 @given(
     st.builds(
         ChartState, layout=st.sampled_from(LAYOUTS), metric=st.text(min_size=1), axis=st.sampled_from(X_AXES),
-        overlaid=st.lists(st.text(), max_size=4), log_y=st.booleans(), smoothing=st.sampled_from((None, *SMOOTHINGS)),
+        overlaid=st.lists(st.text(), max_size=4), log_y=st.booleans(), tight=st.booleans(),
+        smoothing=st.sampled_from((None, *SMOOTHINGS)),
         follow=st.booleans(), start=st.floats(0, 1e9), span=st.floats(1e-3, 1e9), cursor=st.integers(0, 10**9),
     )
 )  # fmt: skip
@@ -206,6 +207,21 @@ def test_huge_values_outgrow_single_precision() -> None:
     assert np.isfinite(smoother("ema 0.9").of(y)).all()  # type: ignore[union-attr]
     assert smoother("ema 2") is None
     assert smoother("median x") is None
+
+
+@pytest.mark.parametrize("glyphs", [UNICODE, ASCII], ids=["braille", "ascii"])
+def test_a_tight_axis_cuts_outliers_and_says_where(glyphs: Glyphs) -> None:
+    model = chart_of(400, loss=lambda n: 50.0 if n == 200 else -50.0 if n == 300 else 1.0 + n % 7 / 10)
+    model.state.smoothing = "median 9"
+    assert "y:lin   " in text_of([model.facts(110, glyphs)])
+    wide = model.paint(80, 12, glyphs)
+    assert glyphs.up not in text_of(wide[:1])
+    model.state.tight = True
+    lines = text_of(model.paint(80, 12, glyphs)).splitlines()
+    assert "y:lin tight" in text_of([model.facts(110, glyphs)])
+    assert 1 <= lines[0].count(glyphs.up) <= 2
+    assert 1 <= lines[9].count(glyphs.down) <= 2
+    assert {"1.0", "1.5"} & {line.split()[0] for line in lines[:-2]}
 
 
 # -- crosshair and marks ----------------------------------------------------------------------------------------------

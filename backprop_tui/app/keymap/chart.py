@@ -12,6 +12,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("chart.previous", "N", "metric_step(-1)", "Previous metric", "The other way round."),
     Action("chart.over", "o", "overlay", "Lay a metric over…", "Up to four, each unit with its own y scale."),
     Action("chart.log", "y", "y_scale", "Linear or log y", "Values not above zero become gaps and are counted."),
+    Action("chart.tight", "t", "tight", "Tight y axis", "Fits all but outliers, which are cut at its edge with a sign."),
     Action("chart.axis", "a", "x_axis", "x: step, tokens, time, epoch", "Time is by the clock, pauses included."),
     Action("chart.smooth", "k", "smoothing", "Smoothing", "Raw; EMA 0.6, 0.9, 0.97, 0.99; median of 9, of 25."),
     Action("chart.in", "plus,equals_sign", "zoom(2)", "Zoom in", "Half the range; so does the wheel.", show="+"),

@@ -16,7 +16,7 @@ from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.keymap import chart as keymap
 from backprop_tui.app.widgets.chart_metrics import metric_of
 from backprop_tui.app.widgets.chart_model import ChartModel
-from backprop_tui.app.widgets.chart_plot import Area
+from backprop_tui.app.widgets.chart_parts import Area
 from backprop_tui.app.widgets.painted import Line, Painted
 from backprop_tui.app.widgets.panel import Panel
 
@@ -68,6 +68,11 @@ class Chart(Painted, can_focus=True):
     def action_y_scale(self) -> None:
         """Linear or logarithmic."""
         self.model.state.log_y = not self.model.state.log_y
+        self.show()
+
+    def action_tight(self) -> None:
+        """The y axis around nearly all values, or around all."""
+        self.model.state.tight = not self.model.state.tight
         self.show()
 
     def action_x_axis(self) -> None:

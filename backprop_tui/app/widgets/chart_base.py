@@ -9,7 +9,7 @@ from backprop_tui.app.marks import Marks
 from backprop_tui.app.widgets import axes
 from backprop_tui.app.widgets.chart_data import Curves, Source
 from backprop_tui.app.widgets.chart_metrics import in_order, metric_of
-from backprop_tui.app.widgets.chart_plot import Area
+from backprop_tui.app.widgets.chart_parts import Area
 from backprop_tui.app.widgets.chart_state import ChartState, XAxis
 from backprop_tui.protocol.text import safe_text
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from backprop_tui.app.glyphs import Glyphs
 from backprop_tui.app.widgets import chart_words
-from backprop_tui.app.widgets.chart_plot import Area, Plot, draw
+from backprop_tui.app.widgets.chart_parts import Area, Plot
+from backprop_tui.app.widgets.chart_plot import draw
 from backprop_tui.app.widgets.painted import Line, fit, spread
 
 #: A small plot is at least this large, its title included.

@@ -11,7 +11,8 @@ from backprop_tui.app.widgets.chart_base import Other as Other
 from backprop_tui.app.widgets.chart_grid import draw_grid, grid_shape
 from backprop_tui.app.widgets.chart_metrics import metric_of
 from backprop_tui.app.widgets.chart_moves import ChartMoves
-from backprop_tui.app.widgets.chart_plot import Curve, Plot, draw
+from backprop_tui.app.widgets.chart_parts import Curve, Plot
+from backprop_tui.app.widgets.chart_plot import draw
 from backprop_tui.app.widgets.chart_state import LAYOUTS, MOST_OVERLAID, X_AXES
 from backprop_tui.app.widgets.painted import Line, fit
 from backprop_tui.app.widgets.smoothing import SMOOTHINGS
@@ -30,7 +31,8 @@ class ChartModel(ChartMoves):
             title = " + ".join(metric_of(name).title for name in group)
             found.append(
                 Plot(
-                    title, tuple(self._curves(group)), self.axis, start, stop, self.state.log_y, self.cursor,
+                    title, tuple(self._curves(group)), self.axis, start, stop, self.state.log_y, self.state.tight,
+                    self.cursor,
                     self.selection, self.marks, self.state.layout == "grid" and group[0] == self.metric,
                 )
             )  # fmt: skip

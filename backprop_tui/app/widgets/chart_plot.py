@@ -1,174 +1,38 @@
-"""One plot as lines of text: curves on one or several y scales, axes, marks, crosshair.
-
-A `Plot` says what is seen and nothing of how; `chart_export` draws the same `Plot` as a picture.
-"""
+"""One plot as lines of text: curves on one or several y scales, axes, marks, crosshair."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backprop_tui.app.glyphs import Glyphs
-from backprop_tui.app.marks import KINDS, MarkKind, Marks
+from backprop_tui.app.marks import KINDS
 from backprop_tui.app.widgets import axes
 from backprop_tui.app.widgets.canvas import Canvas, Window
-from backprop_tui.app.widgets.chart_data import Source
 from backprop_tui.app.widgets.chart_metrics import metric_of
+from backprop_tui.app.widgets.chart_parts import (
+    MARK_SIGNS,
+    NO_SCALE,
+    Area,
+    Drawn,
+    Plot,
+    Scale,
+    measure,
+    odd_places,
+    scales_of,
+)
 from backprop_tui.app.widgets.chart_state import XAxis
 from backprop_tui.app.widgets.painted import Line, Piece
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
-#: Signs of series by slot, beside their colours; all of width 1 in every terminal.
-SERIES_SIGNS = "●▲■◆○△□◇"
-SERIES_SIGNS_ASCII = "*^#%o+x&"
-#: Signs of marks and their roles.
-MARK_SIGNS: dict[MarkKind, tuple[str, str, str]] = {
-    "end": ("■", "=", "muted"),
-    "eval": ("○", "o", "series-2"),
-    "save": ("◆", "#", "accent"),
-    "pause": ("‖", '"', "warn"),
-    "restart": ("»", ">", "warn"),
-    "alert": ("!", "!", "bad"),
-    "fault": ("✗", "x", "bad"),
-}
 #: Cells between two signs along one curve, when colour alone would have to tell it from others.
 _SIGN_EVERY = 18
 #: Cells per evaluation below which their points run together and a line is drawn instead.
 _POINTS_TO_A_LINE = 3
 #: Columns from which a second y scale is written at the right.
 _SECOND_SCALE = 56
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """One line of a plot. `beside` is drawn as points joined by a line and not smoothed, as evaluations are."""
-
-    source: Source
-    metric: str
-    label: str
-    slot: int
-    smoothing: str = "raw"
-    beside: bool = False
-
-    @property
-    def role(self) -> str:
-        """Its colour."""
-        return f"series-{self.slot % 8 + 1}"
-
-    def sign(self, glyphs: Glyphs) -> str:
-        """Its sign."""
-        if self.beside:
-            return glyphs.eval_point
-        return (SERIES_SIGNS_ASCII if glyphs.marks == "ascii" else SERIES_SIGNS)[self.slot % 8]
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """What one plot shows: curves over [start, stop] of an axis, and the step under the crosshair."""
-
-    title: str
-    curves: tuple[Curve, ...]
-    axis: XAxis
-    start: float
-    stop: float
-    log: bool = False
-    cursor: int | None = None
-    selection: tuple[float, float] | None = None
-    marks: Marks | None = None
-    picked: bool = False
-
-    @property
-    def crowded(self) -> bool:
-        """Whether curves need signs to be told apart without colour."""
-        return len([curve for curve in self.curves if not curve.beside]) > 1
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A y axis shared by the curves of one unit; ends and ticks are decimal logarithms where `log`."""
-
-    unit: str
-    low: float
-    high: float
-    ticks: list[float]
-    labels: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A curve with its envelopes per column: its values, and its average in front of them (None where not smoothed)."""
-
-    curve: Curve
-    scale: Scale
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    front: tuple[NDArray[np.float64], NDArray[np.float64]] | None
-
-
-_EMPTY = Scale("", 0.0, 1.0, [0.0, 1.0], ["0", "1"])
-
-
-def measure(plot: Plot, columns: int, parts: int) -> list[Drawn]:
-    """Cut every curve into columns and give each unit the scale that holds all of it in view."""
-    import numpy as np
-
-    view = (plot.start, plot.stop, columns)
-    cut = []
-    reach: dict[str, list[float]] = {}
-    for curve in plot.curves:
-        low, high = curve.source.envelope(curve.metric, "raw", plot.axis, view, log=plot.log)
-        front = None
-        if curve.smoothing != "raw":
-            front = curve.source.envelope(curve.metric, curve.smoothing, plot.axis, view, log=plot.log)
-        cut.append((curve, low, high, front))
-        if np.isfinite(low).any():
-            reach.setdefault(metric_of(curve.metric).unit, []).extend((float(np.nanmin(low)), float(np.nanmax(high))))
-    scales = {unit: _scale(unit, min(ends), max(ends), parts, log=plot.log) for unit, ends in reach.items()}
-    return [
-        Drawn(curve, scales.get(metric_of(curve.metric).unit, _EMPTY), low, high, front)
-        for curve, low, high, front in cut
-    ]
-
-
-def scales_of(drawn: list[Drawn]) -> list[Scale]:
-    """The scales in use, in the order of their first curves."""
-    return list({one.scale.unit: one.scale for one in reversed(drawn)}.values())[::-1]
-
-
-def _scale(unit: str, low: float, high: float, parts: int, *, log: bool) -> Scale:
-    if log:
-        low, high = min(max(low, -300.0), 300.0), min(max(high, -300.0), 300.0)
-        low, high, ticks = axes.log_range(10**low, 10**high, parts)
-        return Scale(unit, low, high, ticks, [f"{10**tick:.4g}" for tick in ticks])
-    low, high, ticks = axes.linear_range(low, high, parts)
-    decimals = axes.decimals_for(ticks)
-    labels = [axes.label(tick, decimals) if tick or decimals <= 2 else "0" for tick in ticks]
-    return Scale(unit, low, high, ticks, labels)
-
-
-@dataclass(frozen=True, slots=True)
-class Area:
-    """Where the inside of a plot is, in cells of the whole chart, and which plot it is."""
-
-    plot: Plot
-    left: int
-    top: int
-    width: int
-    height: int
-    gutters: tuple[int, int]
-
-    def holds(self, x: int, y: int) -> bool:
-        """Whether a cell belongs to the plot; its axes count."""
-        return self.left - 1 <= x <= self.left + self.width and self.top <= y < self.top + self.height + 2
-
-    def x_at(self, column: float) -> float:
-        """The place on the axis under a cell's middle, kept in view."""
-        share = min(1.0, max(0.0, (column - self.left + 0.5) / self.width))
-        return self.plot.start + share * (self.plot.stop - self.plot.start)
 
 
 def draw(
@@ -184,18 +48,20 @@ def draw(
         before: widths of the labels at the left and right the last time (`Area.gutters`); a right guess saves work.
     """
     rows, parts = height - 2, max(2, (height - 2) // 3)
-    left, right = before
+    (left, right), fresh = before, True
     while True:
         # The columns depend on the labels and the labels on what the columns hold; the last guess is nearly always right.
         canvas = Canvas(max(1, width - left - 1 - right), rows, Window(plot.start, plot.stop, 0.0, 1.0), glyphs.marks)
         drawn = measure(plot, canvas.columns, parts)
         scales = scales_of(drawn)
-        main = scales[0] if scales else _EMPTY
+        main = scales[0] if scales else NO_SCALE
         second = scales[1] if len(scales) > 1 and width >= _SECOND_SCALE else None
         wanted = _gutter(main), _gutter(second) if second else 0
-        if (left, right) == wanted:
+        if (left, right) == wanted or (not fresh and wanted[0] <= left and wanted[1] <= right):
             break
-        left, right = wanted
+        # Only wider from here on: two guesses may each ask for the other.
+        left, right = wanted if fresh else (max(left, wanted[0]), max(right, wanted[1]))
+        fresh = False
     canvas.window = Window(plot.start, plot.stop, main.low, main.high)
     _lines_behind(canvas, plot, glyphs)
     for one in drawn:
@@ -209,6 +75,8 @@ def draw(
     for one in reversed(drawn):
         window = Window(plot.start, plot.stop, one.scale.low, one.scale.high)
         _signs(canvas, plot, one, window, glyphs)
+    if plot.tight:
+        _beyond(canvas, drawn, glyphs)
     _cross(canvas, plot, drawn, glyphs)
 
     named = {canvas.row_of(tick): text for tick, text in zip(main.ticks, main.labels, strict=True)}
@@ -278,16 +146,18 @@ def _signs(canvas: Canvas, plot: Plot, one: Drawn, window: Window, glyphs: Glyph
         canvas.codes[0, column], canvas.roles[0, column] = ord(glyphs.odd), canvas.role("bad")
 
 
-def odd_places(curve: Curve, plot: Plot) -> list[float]:
-    """Where a curve in view is not a number, in units of the axis; the newest thousand."""
+def _beyond(canvas: Canvas, drawn: list[Drawn], glyphs: Glyphs) -> None:
+    """A sign at the edge where values lie outside of a tight axis: they are cut, not gone."""
     import numpy as np
 
-    odd = curve.source.odd(curve.metric)
-    if not len(odd):
-        return []
-    ends = curve.source.to_steps(np.array([plot.start, plot.stop]), plot.axis)
-    odd = odd[(odd >= ends[0]) & (odd <= ends[1])][-1000:]
-    return [x for x in curve.source.to_units(odd, plot.axis).tolist() if plot.start <= x <= plot.stop]
+    per = canvas.columns // canvas.width
+    for one in drawn:
+        slack = 1e-9 * (one.scale.high - one.scale.low)
+        with np.errstate(invalid="ignore"):
+            above = (one.high > one.scale.high + slack).reshape(canvas.width, per).any(axis=1)
+            below = (one.low < one.scale.low - slack).reshape(canvas.width, per).any(axis=1)
+        for where, row, sign in ((above, 0, glyphs.up), (below, -1, glyphs.down)):
+            canvas.codes[row, where], canvas.roles[row, where] = ord(sign), canvas.role("warn")
 
 
 def _cross(canvas: Canvas, plot: Plot, drawn: list[Drawn], glyphs: Glyphs) -> None:

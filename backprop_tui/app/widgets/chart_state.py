@@ -23,6 +23,7 @@ class ChartState:
 
     Attributes:
         metric: what a single chart shows, and what is selected in a grid. overlaid: metrics of the overlay, in order.
+        tight: whether the y axis leaves outliers to its edge.
         smoothing: one of `SMOOTHINGS`; None leaves it to the length of the run.
         start, span: the part of the x axis in view in its own units; `span` None is the whole run.
         follow: whether the newest point stays in view. cursor: the step under the crosshair; None is no crosshair.
@@ -33,6 +34,7 @@ class ChartState:
     overlaid: list[str] = field(default_factory=list)
     axis: XAxis = "step"
     log_y: bool = False
+    tight: bool = False
     smoothing: str | None = None
     follow: bool = True
     start: float = 0.0
@@ -57,7 +59,7 @@ class ChartState:
             state.axis = words["axis"]
         if words.get("smoothing") in SMOOTHINGS:
             state.smoothing = words["smoothing"]
-        state.log_y = words.get("log_y") is True
+        state.log_y, state.tight = words.get("log_y") is True, words.get("tight") is True
         start, span, cursor = words.get("start"), words.get("span"), words.get("cursor")
         if _finite(span) > 0 and _finite(start) >= 0:
             state.start, state.span = _finite(start), _finite(span)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from backprop_tui.app import wording
 from backprop_tui.app.glyphs import Glyphs
 from backprop_tui.app.widgets.chart_metrics import metric_of
-from backprop_tui.app.widgets.chart_plot import Curve, Plot, x_label
+from backprop_tui.app.widgets.chart_parts import Curve, Plot
+from backprop_tui.app.widgets.chart_plot import x_label
 from backprop_tui.app.widgets.painted import Line, Piece, ellipsis, fit, width_of
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ def facts(model: ChartModel, width: int, glyphs: Glyphs) -> Line:
     hidden = _left_out(plots)
     if width < _SETTINGS:
         scale = f"  log{hidden}" if model.state.log_y else ""
+        scale += "  tight" if model.state.tight else ""
         return (*words, (f"  {smooth}{scale}", "muted"))
     scale = f"log{hidden}" if model.state.log_y else "lin"
+    scale += " tight" if model.state.tight else ""
     axis = model.axis if all(source.measures(model.axis) for source in model.sources()) else f"step (no {model.axis})"
     if model.axis == "time" and width >= 100:
         axis += " (wall, with pauses)"
