@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -448,7 +450,7 @@ def test_whatever_is_pressed_the_view_is_a_view(keys: list[tuple[str, float]], l
         assert len(model.paint(60, 10, UNICODE)) == 10
 
 
-def test_an_empty_chart_says_why_and_needs_no_numpy() -> None:
+def test_an_empty_chart_says_why() -> None:
     model = ChartModel()
     model.empty = "The curve begins with the first step."
     assert "begins with" in text_of(model.paint(60, 10, UNICODE))
@@ -461,3 +463,14 @@ def test_an_empty_chart_says_why_and_needs_no_numpy() -> None:
     missing = chart_of(10)
     missing.metric = "perplexity"
     assert "perplexity was not recorded" in text_of(missing.paint(90, 10, UNICODE))
+
+
+def test_an_empty_chart_costs_the_first_paint_no_numpy() -> None:
+    code = (
+        "import sys; from backprop_tui.app.glyphs import UNICODE; from backprop_tui.app.widgets.chart_model import ChartModel\n"
+        "from backprop_tui.store.series import SeriesStore\n"
+        "model = ChartModel(); model.store = SeriesStore(); model.live = True\n"
+        "model.paint(80, 20, UNICODE), model.facts(80, UNICODE), model.foot(UNICODE), model.fit()\n"
+        "sys.exit('numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -140,10 +140,10 @@ def _value(curve: Curve, plot: Plot, glyphs: Glyphs, *, named: bool) -> list[Pie
 
 def _left_out(plots: list[Plot]) -> str:
     """How many values a log axis has no place for."""
-    import numpy as np
-
     if not plots or not plots[0].log:
         return ""
+    import numpy as np
+
     count = 0
     for plot in plots:
         for curve in plot.curves:
