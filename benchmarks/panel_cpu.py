@@ -38,6 +38,21 @@ CPU_LIMITS = {1: 3.0, 100: 15.0}
 KEY_LIMITS = {1: 50.0, 100: 100.0}
 
 
+BARE = """
+from textual.app import App
+from textual.widgets import Static
+class Bare(App):
+    BINDINGS = [("y", "turn", "Turn")]
+    def compose(self):
+        self.log_y = False
+        yield Static("y:lin", id="word")
+    def action_turn(self):
+        self.log_y = not self.log_y
+        self.query_one("#word", Static).update("y:log" if self.log_y else "y:lin")
+Bare().run()
+"""
+
+
 def latencies(terminal: Terminal, presses: int) -> list[float]:
     """Milliseconds from each key to its effect, at moments that have nothing to do with the run's own rhythm."""
     found = []
@@ -52,15 +67,23 @@ def latencies(terminal: Terminal, presses: int) -> list[float]:
     return sorted(found)
 
 
+def bare(presses: int) -> dict[str, Any]:
+    """The same key in an app of one word: what the toolkit, the emulator and the machine take by themselves."""
+    with Terminal([sys.executable, "-c", BARE]) as terminal:
+        terminal.wait_for("y:lin", 60)
+        keys = latencies(terminal, presses)
+        return {"key_p50_ms": round(keys[len(keys) // 2], 1), "key_p99_ms": round(keys[int(len(keys) * 0.99)], 1)}
+
+
 def watch(rate: int, seconds: float, presses: int, profile: str) -> dict[str, Any]:
     """One run, one viewer."""
     with tempfile.TemporaryDirectory(prefix="bp-") as place:
         env = environment(Path(place))
         os.environ.update(env)
         from backprop_tui.launch.client import send_command
+        from backprop_tui.launch.start import launch_engine
         from backprop_tui.protocol.commands import Command, CommandName
         from backprop_tui.store.locks import is_held
-        from backprop_tui.launch.start import launch_engine
         from tests.support.engines import at_step, eventually, scripted
 
         run = scripted(steps=10**6, step_s=1.0 / rate, metrics=True, save_every=10**7)
@@ -101,7 +124,19 @@ def main() -> int:
             f"{rate:>8} {row['cpu_percent']:>6.1f} % {CPU_LIMITS[rate]:>5.0f} % {row['key_p50_ms']:>6.1f} ms"
             f" {row['key_p99_ms']:>6.1f} ms {KEY_LIMITS[rate]:>5.0f} ms {row['rss']:>4.0f} MB"
         )
-    print(json.dumps({"benchmark": "panel_cpu", "profile": args.profile, "load": os.getloadavg()[0], "results": rows}))
+    plain = bare(args.presses)
+    print(f"a bare Textual app of one word: key p50 {plain['key_p50_ms']} ms, p99 {plain['key_p99_ms']} ms")
+    print(
+        json.dumps(
+            {
+                "benchmark": "panel_cpu",
+                "bare": plain,
+                "profile": args.profile,
+                "load": os.getloadavg()[0],
+                "results": rows,
+            }
+        )
+    )
     return int(
         any(
             row["cpu_percent"] > CPU_LIMITS[row["events_per_s"]] or row["key_p99_ms"] > KEY_LIMITS[row["events_per_s"]]

@@ -8,12 +8,14 @@ import signal
 import time
 from pathlib import Path
 
+from backprop_tui.app.run_model import RunModel
 from backprop_tui.launch.client import send_command
 from backprop_tui.launch.session import RunSession
 from backprop_tui.protocol.commands import Command, CommandName
 from backprop_tui.protocol.events import Event
 from backprop_tui.store.layout import RunDir
 from backprop_tui.store.locks import signal_engine
+from backprop_tui.store.stretch import Stretch
 from tests.support.engines import at_step, events, eventually, identity, over, scripted, started
 
 
@@ -137,3 +139,24 @@ async def test_leaving_a_session_frees_its_descriptors(home: Path) -> None:
 
     gc.collect()
     eventually(lambda: len(os.listdir("/proc/self/fd")) <= before + 1)
+
+
+async def test_a_stream_for_curves_shows_what_the_events_show() -> None:
+    """History in stretches, then the pipe, then a gap filled from disk: the same run as folding every event."""
+    run = started(steps=900, step_s=0.002, flood=4000)
+    await asyncio.to_thread(at_step, run, 100)
+    model, kinds, stalled = RunModel(), set(), False
+    async with RunSession(run) as session:
+        async for batch in session.stream():
+            model.apply(batch)
+            kinds.add(type(batch))
+            if session.connected and not stalled:
+                stalled = True
+                await asyncio.to_thread(at_step, run, 700)
+    plain = RunModel()
+    plain.apply(events(run))
+    assert kinds == {list, Stretch}
+    assert model.series.get("loss")[0].tolist() == list(range(1, 901))
+    assert model.series.get("loss")[1].tolist() == plain.series.get("loss")[1].tolist()
+    assert (model.view.seq, model.view.step, model.view.state) == (plain.view.seq, 900, plain.view.state)
+    assert model.view.pace.rate == plain.view.pace.rate

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.errors import BackpropError
-from backprop_tui.store.journal import JournalTail, JournalWriter, read_events
+from backprop_tui.store.journal import JournalTail, JournalWriter, newest_events, read_events
 
 
 @pytest.fixture
@@ -182,3 +182,34 @@ def test_full_disk_keeps_every_line_whole(file: Path) -> None:
     writer.close()
     assert seqs(file) == [1, 2]
     assert not os.listdir(file.parent)[1:], "the reserve goes with the writer"
+
+
+def test_whole_lines_are_taken_as_they_are(file: Path) -> None:
+    fill(file, 50)
+    whole = file.read_bytes()
+    tail = JournalTail(file)
+    assert tail.left == len(whole)
+    taken = b""
+    while block := tail.take(1000):
+        assert block.endswith(b"\n")
+        taken += block
+        assert tail.left == len(whole) - len(taken)
+    assert taken == whole
+    with file.open("ab") as out:
+        out.write(b'{"half')
+    assert tail.take() == b""
+    tail.skip_to(50)
+    assert tail.poll() == []
+    tail.close()
+
+
+def test_the_newest_events_are_read_without_the_others(file: Path) -> None:
+    assert newest_events(file) == []
+    fill(file, 500)
+    with file.open("ab") as out:
+        out.write(b'{"torn')
+    found = [event.seq for event in newest_events(file, 2000)]
+    assert found[-1] == 500
+    assert 3 < len(found) < 30
+    assert found == list(range(found[0], 501))
+    assert len(newest_events(file, 1 << 20)) == 500
