@@ -15,7 +15,10 @@ from backprop_tui.app.typeahead import TypeAhead
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.screen import Screen
+    from textual.timer import Timer
 
+#: Seconds of painting after something that must be seen, also at two frames a second.
+_GLANCE = 2.0
 _INPUT = (events.Key, events.MouseDown, events.MouseScrollDown, events.MouseScrollUp, events.Paste, events.Resize)
 
 
@@ -33,19 +36,24 @@ class HoldsStill(TypeAhead):
         self.held = False
         self._batched = False
         self._missed = False
+        self._again: Timer | None = None
 
     def show_held(self) -> None:
         """Show or take away the mark that the screen holds still. Override."""
 
     def glance(self) -> None:
-        """Something happened that must be seen: paint once, then hold still again."""
-        if self._batched:
-            self._let_go()
-            self.call_after_refresh(self._hold)
+        """Something happened that must be seen: paint for a moment, then hold still again."""
+        if not self.held:
+            return
+        self._let_go()
+        if self._again is not None:
+            self._again.stop()
+        # A new size takes several frames until everything has its place.
+        self._again = self.set_timer(_GLANCE, self._hold)
 
     async def on_event(self, event: events.Event) -> None:
         """What a person does to the screen is answered, focus or not; a screen of another size is drawn again."""
-        if self._batched and isinstance(event, _INPUT):
+        if self.held and isinstance(event, _INPUT):
             self.glance()
         await super().on_event(event)
 
