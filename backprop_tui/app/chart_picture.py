@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape as in_xml
+from xml.sax.saxutils import quoteattr
 
 from backprop_tui.app.chart_export import Picture, in_view
 from backprop_tui.app.marks import KINDS
@@ -187,14 +188,14 @@ def to_svg(picture: Picture) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         'font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14">',
-        f"<title>{escape(picture.heading)}</title>",
+        f"<title>{in_xml(picture.heading)}</title>",
         f'<rect width="100%" height="100%" fill="{picture.colors["ground"]}"/>',
     ]
     for part in parts_of(picture):
         color = quoteattr(picture.colors[part.role])
         if isinstance(part, Words):
             anchor = "" if part.anchor == "start" else f' text-anchor="{part.anchor}"'
-            lines.append(f'<text x="{part.x:.1f}" y="{part.y + 5:.1f}" fill={color}{anchor}>{escape(part.text)}</text>')
+            lines.append(f'<text x="{part.x:.1f}" y="{part.y + 5:.1f}" fill={color}{anchor}>{in_xml(part.text)}</text>')
         elif isinstance(part, Rule):
             lines.append(
                 f'<path d="M{part.x0:.1f} {part.y0:.1f}L{part.x1:.1f} {part.y1:.1f}" stroke={color} stroke-width="0.6"/>'

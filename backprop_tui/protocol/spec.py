@@ -75,10 +75,16 @@ class DataPart(_Part):
     )
     format: DataFormat = _setting("auto", "format", "auto looks at the rows", advanced=True)
     columns: str = _setting(
-        "", "columns", "which column is what, such as `user=question assistant=answer`; empty looks at names", advanced=True
+        "",
+        "columns",
+        "which column is what, such as `user=question assistant=answer`; empty looks at names",
+        advanced=True,
     )
     damaged: Literal["refuse", "drop"] = _setting(
-        "refuse", "damaged rows", "refuse a file with rows that can't be read, or drop them and count them", advanced=True
+        "refuse",
+        "damaged rows",
+        "refuse a file with rows that can't be read, or drop them and count them",
+        advanced=True,
     )
     filter: str = _setting(
         "", "row filter", "keep rows for which this holds, such as `turns >= 2 and answer_chars > 20`", advanced=True
@@ -87,7 +93,12 @@ class DataPart(_Part):
         "keep", "duplicates", "exact drops repeated rows, near also rows that are nearly the same", advanced=True
     )
     near_threshold: float = _setting(
-        0.9, "near threshold", "similarity (Jaccard) from which rows count as nearly the same", advanced=True, ge=0.5, le=1.0
+        0.9,
+        "near threshold",
+        "similarity (Jaccard) from which rows count as nearly the same",
+        advanced=True,
+        ge=0.5,
+        le=1.0,
     )
     max_length: int = _setting(
         2048, "max length", "longest row; what is longer is cut and counted", unit="tokens", ge=16, le=1_048_576

@@ -181,7 +181,9 @@ def _parts_cut(
                 return
             yield piece, look_at_lines(path, piece.start, piece.end or 0, how, _measurer(tokenizer, how))
         return
-    questions = (wire.Look(os.fsencode(path), piece.start, piece.end or 0, how, tokenizer is not None) for piece in pieces)
+    questions = (
+        wire.Look(os.fsencode(path), piece.start, piece.end or 0, how, tokenizer is not None) for piece in pieces
+    )
     for piece, reply in zip(pieces, crew.map(questions, cancelled), strict=False):
         if reply is None:
             return
