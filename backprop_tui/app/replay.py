@@ -24,13 +24,17 @@ _SKIPPED = 5000
 class Player:
     """One replay of one run.
 
+    Args:
+        run: which. speed: seconds of the run per second. begin: the part of the journal handed over at once, 0 to 1.
+
     Attributes:
         speed: seconds of the run per second. paused: whether it holds. seq: the newest event played. last: the newest
             event of the journal, 0 before it is known. over: whether all is played.
     """
 
-    def __init__(self, run: RunDir, speed: float) -> None:
+    def __init__(self, run: RunDir, speed: float, begin: float = 0.0) -> None:
         self.run = run
+        self._begin = begin
         self.speed = min(FASTEST, max(SLOWEST, speed))
         self.paused = False
         self.seq = self.last = 0
@@ -62,6 +66,7 @@ class Player:
         """Events in batches, when they are due; ends with the journal."""
         newest = await asyncio.to_thread(newest_events, self.run.journal_file)
         self.last = newest[-1].seq if newest else 0
+        self._target = max(self._target, round(self.last * self._begin))
         tail = JournalTail(self.run.journal_file)
         waiting: deque[Event] = deque()
         before: float | None = None

@@ -35,7 +35,6 @@ class ReplayScreen(RunScreen):
         super().__init__()
         self._run = run
         self.player = Player(run, speed)
-        self._target: float | None = None
 
     def context(self) -> Line:
         """That it is a replay, how fast and how far."""
@@ -79,12 +78,8 @@ class ReplayScreen(RunScreen):
 
     @work(exclusive=True, group="run-events", exit_on_error=False)
     async def _play(self, player: Player, model: RunModel) -> None:
-        target, self._target = self._target, None
         self._show()
         async for batch in player.events():
-            if target is not None:
-                player.skip_to(target)
-                target = None
             model.apply(batch)
             self._schedule()
         model.held = locks.is_held(player.run.lock_file)
@@ -132,9 +127,8 @@ class ReplayScreen(RunScreen):
     def _again(self, share: float) -> None:
         """Build the run anew up to a place: what was folded can't be taken back."""
         before = self.player
-        self.player = Player(before.run, before.speed)
+        self.player = Player(before.run, before.speed, share)
         self.player.paused = before.paused and not before.over
-        self._target = share
         self._start(before.run)
 
     def action_leave_replay(self) -> None:
