@@ -47,8 +47,7 @@ class History:
         for stretch in self._opening:
             return stretch
         for stretch in self._rest():
-            stretch.events = stretch.tell() if stretch.tell is not None else []
-            return stretch
+            return _told_of(stretch)
         return None
 
     def close(self) -> None:
@@ -89,8 +88,7 @@ class History:
             elif not told and columns is not None:
                 told = True
                 yield from self._told(columns)
-            stretch.events = stretch.tell() if stretch.tell is not None else []
-            yield stretch
+            yield _told_of(stretch)
         if not told and columns is not None:
             yield Stretch(turn=True)
             yield from self._told(columns)
@@ -106,7 +104,7 @@ class History:
         decoder = StretchDecoder()
         for block in columns.digest():
             for stretch in decoder.decode(block, whole=True):
-                yield Stretch(stretch.tell() if stretch.tell is not None else [])
+                yield Stretch(_told_of(stretch).events)
 
     # -- the journal --------------------------------------------------------------------------------------------------
 
@@ -149,3 +147,10 @@ class History:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.discard()
+
+
+def _told_of(stretch: Stretch) -> Stretch:
+    """The stretch with its events decoded; what they were decoded from, which is large, is let go."""
+    if stretch.tell is not None:
+        stretch.events, stretch.tell = stretch.tell(), None
+    return stretch
