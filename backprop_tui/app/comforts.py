@@ -79,9 +79,7 @@ class Comforts(HoldsStill):
     def begin_comforts(self) -> None:
         """After the app is mounted: title, themes of the person's own, what was wrong with keys and themes."""
         terminal = self.terminal
-        self.outside.use(notify=terminal.notify, title=False, ascii=terminal.ascii)
-        if not self.is_headless and terminal.title:
-            self.outside.use(notify=terminal.notify, title=True, ascii=terminal.ascii)
+        self.outside.use(notify=terminal.notify, title=terminal.title and not self.is_headless, ascii=terminal.ascii)
         self._theme_watch = ThemeWatch(self, self._theme_read, lambda problem: self.say(str(problem), "warn"))
         self._theme_watch.start()
         if self.start_problems:

@@ -108,7 +108,7 @@ class Outside:
 
     def __init__(self, write: Callable[[str], None], later: Callable[[Callable[[], None]], None]) -> None:
         self._write, self._later = write, later
-        self.notify, self.title, self.ascii = "off", True, False
+        self.notify, self.title, self.ascii = "off", False, False
         self.focused = True
         self._focus_known = False
         self._last_key = time.monotonic()
