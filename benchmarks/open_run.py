@@ -2,7 +2,8 @@
 
 The real app runs in a real pseudo-terminal. The clock of `full` starts when the screen is up (its footer is there) and
 stops when the chart reaches the run's last step, which is when every recorded value is in the picture; `figures` is when
-all other events are folded too.
+all other events are folded too. `its CPU` is what the app's process used for the chart: on a busy machine it says more
+than the clock.
 `python benchmarks/open_run.py` prints a table and one JSON line; it exits 1 when a limit is passed.
 """
 
@@ -50,14 +51,15 @@ def open_once(env: dict[str, str], steps: int) -> dict[str, Any]:
     with Terminal([sys.executable, "-c", APP], env=env) as terminal:
         pid = terminal.process.pid
         terminal.wait_for(r"\? Help", 60)
-        up = time.perf_counter()
+        up, before = time.perf_counter(), cpu_s(pid)
         # The frame below the plot says which steps it shows.
         terminal.wait_for(rf"0\S{{1,2}}({steps:,}|{steps // 1000}k|{steps // 1_000_000}M) ?\W", 120)
-        full = time.perf_counter() - up
+        full, chart_cpu = time.perf_counter() - up, cpu_s(pid) - before
         terminal.wait_for(rf"step {steps:,}/{steps:,}", 120)
         told = time.perf_counter() - up
         settle(terminal, 2.0, 60)
-        return {"full_s": round(full, 3), "told_s": round(told, 3), "cpu_s": round(cpu_s(pid), 2), **memory(pid)}
+        words = {"full_s": round(full, 3), "told_s": round(told, 3), "chart_cpu_s": round(chart_cpu, 2)}
+        return {**words, "cpu_s": round(cpu_s(pid), 2), **memory(pid)}
 
 
 def main() -> int:
@@ -84,13 +86,13 @@ def main() -> int:
                     found = open_once(env, steps)
                     rows.append({"steps": steps, "journal_mb": round(size / 1e6, 1), "visit": visit, **found})
     table = [_row(steps, visit, rows) for steps in args.steps for visit in ("first", "later")]
-    print(
-        f"{'steps':>9} {'journal':>9} {'visit':>6} {'chart':>7} {'worst':>7} {'figures':>8} {'CPU':>6} {'RSS':>7} {'own':>7}"
-    )
+    heads = ("chart", "its CPU", "worst", "figures", "all CPU")
+    print(f"{'steps':>9} {'journal':>9} {'visit':>6} {' '.join(f'{head:>8}' for head in heads)} {'RSS':>7} {'own':>7}")
     for row in table:
+        times = (row[name] for name in ("full_s", "chart_cpu_s", "worst_s", "told_s", "cpu_s"))
         print(
-            f"{row['steps']:>9,} {row['journal_mb']:>6.1f} MB {row['visit']:>6} {row['full_s']:>5.2f} s {row['worst_s']:>5.2f} s"
-            f" {row['told_s']:>6.2f} s {row['cpu_s']:>4.1f} s {row['rss']:>4.0f} MB {row['own']:>4.0f} MB"
+            f"{row['steps']:>9,} {row['journal_mb']:>6.1f} MB {row['visit']:>6} {' '.join(f'{s:>6.2f} s' for s in times)}"
+            f" {row['rss']:>4.0f} MB {row['own']:>4.0f} MB"
         )
     print(json.dumps({"benchmark": "open_run", "results": table}))
     slow = [row for row in table if row["visit"] == "first" and row["full_s"] > LIMITS.get(row["steps"], 1e9)]
@@ -102,7 +104,7 @@ def _row(steps: int, visit: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     these = [row for row in rows if (row["steps"], row["visit"]) == (steps, visit)]
     return {
         "steps": steps, "visit": visit, "journal_mb": these[0]["journal_mb"],
-        **{name: min(row[name] for row in these) for name in ("full_s", "told_s", "cpu_s")},
+        **{name: min(row[name] for row in these) for name in ("full_s", "told_s", "chart_cpu_s", "cpu_s")},
         "worst_s": max(row["full_s"] for row in these), "rss": max(row["rss"] for row in these),
         "own": max(row["own"] for row in these),
     }  # fmt: skip
