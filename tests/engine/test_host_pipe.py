@@ -288,10 +288,13 @@ def live() -> RunDir:
 def test_nonce_version_and_silence(live: RunDir) -> None:
     for nonce in ("", "0" * 32, None, 7, "é"):
         with raw(live, nonce=nonce) as stranger:
-            stranger.send({"type": "command", "id": "1", "name": "abort"})
+            # The host may have hung up already; what it said last can still be read.
+            with contextlib.suppress(BrokenPipeError):
+                stranger.send({"type": "command", "id": "1", "name": "abort"})
             assert [message["type"] for message in stranger.until(lambda message: False)] == ["refused"]
     with raw(live, hello=False) as rude:
-        rude.send({"type": "command", "id": "1", "name": "abort"})
+        with contextlib.suppress(BrokenPipeError):
+            rude.send({"type": "command", "id": "1", "name": "abort"})
         assert [message["type"] for message in rude.until(lambda message: False)] == ["refused"]
     with raw(live, protocol=99) as newer:
         newer.send(Command(CommandName.ABORT).to_message())

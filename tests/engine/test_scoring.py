@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from backprop_tui.config import paths
-from backprop_tui.data.children.remote import RemoteTokenizer
+from backprop_tui.data.children.remote import RemoteTokenizer, close_shared
 from backprop_tui.data.finding.places import resolve
 from backprop_tui.data.selection import rows_at, scan
 from backprop_tui.data.tools.percentiles import keep_between
@@ -270,6 +270,12 @@ def at(stage: Stage, do: Callable[[], Any]) -> Callable[[Stage, int, int | None]
 
 def scorers(of: psutil.Process | None = None) -> list[psutil.Process]:
     return [child for child in (of or psutil.Process()).children() if COMMAND[-1] in child.cmdline()]
+
+
+@pytest.fixture(autouse=True)
+def _no_other_children() -> None:
+    """Tokenizers that tests before kept for the life of the process."""
+    close_shared()
 
 
 def children() -> list[psutil.Process]:
