@@ -35,8 +35,8 @@ from backprop_tui.store.layout import RunDir, list_runs
 if TYPE_CHECKING:
     from backprop_tui.launch.session import RunSession
 
-#: Seconds between two looks at a long run while it is being read.
-_READING_S = 1.0
+#: Between two looks at a long run that is being read: seconds at least, and how many times as long as the look took.
+_READING_S, _READING_TIMES = 1.0, 10.0
 
 
 class RunScreen(RunLog):
@@ -49,7 +49,7 @@ class RunScreen(RunLog):
     def __init__(self) -> None:
         super().__init__()
         self._pending: Timer | None = None
-        self._shown_at = self._log_at = 0.0
+        self._shown_at = self._log_at = self._took = 0.0
         self._samples = False
         self._zoomed: Panel | None = None
         self._was: RunState | None = None
@@ -135,7 +135,9 @@ class RunScreen(RunLog):
             self._pending = None
         if self._pending is None:
             # Painting what is half read delays the rest of it.
-            pause = _READING_S if self.model and self.model.reading else 1.0 / self.backprop.terminal.profile.hz
+            pause = 1.0 / self.backprop.terminal.profile.hz
+            if self.model is not None and self.model.reading:
+                pause = max(_READING_S, _READING_TIMES * self._took)
             wait = 0.0 if soon else self._shown_at + pause - time.monotonic()
             self._pending = self.set_timer(max(0.01, wait), self._show)
 
@@ -145,7 +147,7 @@ class RunScreen(RunLog):
             self._pending.stop()
             self._pending = None
         model = self.model
-        if model is None or not self.is_mounted:
+        if model is None or model.opening or not self.is_mounted:
             return
         state = model.state
         self.tell(model)
@@ -173,6 +175,7 @@ class RunScreen(RunLog):
             self.show_log(model)
         elif self._pending is None:
             self._pending = self.set_timer(due - now, self._show)
+        self._took = time.monotonic() - now
 
     def tell(self, model: RunModel) -> None:
         """Let the app know, also while another room is open: header, window title, signs."""
