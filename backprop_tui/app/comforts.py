@@ -174,10 +174,14 @@ class Comforts(HoldsStill):
             where = str(settings_file())
             return f"kept in {where}" if origin == where else f"but {origin} wins at the next start"
 
-        in_thread(
-            self, work, lambda where: self.say(f"{key} is {value}, {where}."),
-            lambda error: self.say(str(error), "warn"), group="preference",
-        )  # fmt: skip
+        def done(where: str) -> None:
+            self.say(f"{key} is {value}, {where}.")
+            read = getattr(self.screen, "read", None)
+            if callable(read):
+                # The settings are open below: they show what was kept.
+                read()
+
+        in_thread(self, work, done, lambda error: self.say(str(error), "warn"), group="preference")
 
     def use_signs(self, *, ascii: bool | None = None, blocks: bool | None = None) -> None:
         """Other signs at once, on every screen."""

@@ -34,8 +34,22 @@ class TerminalDriver(LinuxDriver):
     ascii = False
 
     def write(self, data: str) -> None:
-        """Send; on a terminal without Unicode in stand-ins of the same width."""
-        super().write(to_ascii(data) if self.ascii else data)
+        """Send; on a terminal without Unicode in stand-ins of the same width.
+
+        The thread that writes dies with the terminal; its queue would fill up, and whoever wrote next would wait for ever.
+        """
+        if self._writes:
+            super().write(to_ascii(data) if self.ascii else data)
+
+    def close(self) -> None:
+        """Let the thread that writes finish, if it lives."""
+        if self._writes:
+            super().close()
+
+    @property
+    def _writes(self) -> bool:
+        thread = self._writer_thread
+        return thread is not None and thread.is_alive()
 
     def _enable_mouse_support(self) -> None:
         if not self._mouse:

@@ -63,6 +63,8 @@ def check_keymap(wanted: Mapping[str, str]) -> Keymap:
     Args:
         wanted: keys by action id as the person wrote them, several separated by commas (`comma` names the comma).
     """
+    if not wanted:
+        return Keymap({}, ())
     problems: list[KeyProblem] = []
     taken: dict[str, str] = {}
     for name, words in wanted.items():

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     )
     unfocused: Literal["hold", "live"] = _field(
         "hold", "what the screen does while its window or pane has no focus; hold sends nothing",
-        effect="start", group="terminal",
+        effect="now", group="terminal",
     )  # fmt: skip
     mouse: bool = _field(True, "clicks and wheel; off leaves the mouse to the terminal", effect="now", group="terminal")
     notify: Literal["off", "auto", "bell", "osc9", "osc777"] = _field(

@@ -17,7 +17,7 @@ from backprop_tui.app.widgets.lines import Line, wrap
 from backprop_tui.app.widgets.sheet import LongSheet
 
 #: Cells of the keys and of the titles; what a key does gets the rest.
-_KEYS, _TITLE = 12, 26
+_KEYS, _TITLE = 12, 28
 
 
 class HelpScreen(ModalScreen[None]):

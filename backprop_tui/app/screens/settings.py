@@ -49,7 +49,10 @@ class SettingsScreen(Room):
     ROOM = "settings"
     kept = False
     OVER = True
-    CSS = "SettingsScreen #settings-about-panel { height: 9; }"
+    CSS = """
+    SettingsScreen #settings-about-panel { height: 6; }
+    SettingsScreen.-wide #settings-about-panel { height: 9; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(keys.SCREEN)]
 
     def __init__(self) -> None:
@@ -139,7 +142,7 @@ class SettingsScreen(Room):
 
         facts = [
             f"{info.help[:1].upper()}{info.help[1:]}.",
-            f"May be {info.bounds}. Without a word of yours: {shown(info.default)}.",
+            f"May be {'any of those F2 shows' if info.key == 'theme' else info.bounds}. Without a word of yours: {shown(info.default)}.",
             f"Comes from {'the program' if origin == 'default' else origin}; a change counts {EFFECTS[info.effect]}.",
         ]
         if origin.startswith("BACKPROP_") or origin.endswith(".env"):
@@ -282,6 +285,8 @@ class SettingsScreen(Room):
                 app.use_outside(notify=str(value))
             case "title":
                 app.use_outside(title=bool(value))
+            case "unfocused":
+                app.may_hold = value != "live"
 
     def on_screen_resume(self) -> None:
         """A theme may have been chosen over this screen."""
