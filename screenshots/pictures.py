@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 import re
 import sys
 from pathlib import Path
@@ -43,13 +44,20 @@ def draw_braille(svg: str) -> str:
     return _TEXT.sub(dots, svg)
 
 
+def normalised(svg: str) -> str:
+    """The picture without what differs between two makings of the same screen: the name of its styles."""
+    return re.sub(r"terminal-\d+", "terminal", svg)
+
+
 def to_png(files: list[Path]) -> None:
-    """PNG beside each SVG, where cairosvg is installed, with a font that this machine has."""
+    """PNG beside each SVG, where cairosvg is installed, in 64 colours and a font that this machine has."""
     try:
         import cairosvg
+        from PIL import Image
     except (ImportError, OSError):
-        print("cairosvg is not installed: no PNG written", file=sys.stderr)
+        print("cairosvg or pillow is not installed: no PNG written", file=sys.stderr)
         return
     for file in files:
         svg = file.read_text().replace("Fira Code", "DejaVu Sans Mono")
-        cairosvg.svg2png(bytestring=svg.encode(), write_to=str(file.with_suffix(".png")), scale=1.0)
+        picture = Image.open(io.BytesIO(cairosvg.svg2png(bytestring=svg.encode(), scale=1.0))).convert("RGB")
+        picture.quantize(64, dither=Image.Dither.NONE).save(file.with_suffix(".png"), optimize=True)

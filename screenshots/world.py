@@ -1,0 +1,125 @@
+"""The world the pictures are taken in: recorded real runs, and the same clock, host and place each time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+HERE = Path(__file__).resolve().parent
+RECORDING = HERE / "recording"
+#: Paths are seen on some screens, so the place is always the same one; one making at a time.
+PLACE = Path("/tmp/backprop-screenshots")
+#: The newest recorded run is shown as it stood after this step.
+LIVE_STEP = 74
+#: What is recorded: the demo, and the demo with settings that another run is compared with.
+RECORDED: dict[str, dict[str, Any]] = {
+    "demo": {},
+    "bold": {"learning_rate": 3e-3, "rank": 4, "alpha": 8, "name": "demo-bold"},
+}
+#: Runs as they are listed, newest last: id, which recording, and how many seconds before the live one.
+_LISTED = (
+    ("20261121-091502-c4yd", "demo", 2 * 86_400),
+    ("20261122-170911-m8te", "bold", 86_400),
+    ("20261123-200653-8fcg", "demo", 0),
+)
+
+
+def settle_in() -> None:
+    """Directories of our own, UTC, and no wish of the person's."""
+    shutil.rmtree(PLACE, ignore_errors=True)
+    for kind in ("DATA", "CONFIG", "CACHE", "RUNTIME"):
+        (PLACE / kind.lower()).mkdir(parents=True, mode=0o700)
+    for name in [name for name in os.environ if name.startswith("BACKPROP_") or name == "NO_COLOR"]:
+        del os.environ[name]
+    for kind in ("DATA", "CONFIG", "CACHE", "RUNTIME"):
+        os.environ[f"BACKPROP_{kind}_DIR"] = str(PLACE / kind.lower())
+    os.environ |= {"TZ": "UTC", "HF_HUB_OFFLINE": "1", "LANG": "C.UTF-8"}
+    time.tzset()
+
+
+def leave() -> None:
+    """Put the place away."""
+    os.chdir(HERE)
+    shutil.rmtree(PLACE, ignore_errors=True)
+
+
+def record() -> None:
+    """Run the demo through the real engine, twice, and keep run.json and the journals."""
+    from backprop_tui.config.presets import preset_spec
+    from backprop_tui.launch.session import RunSession
+    from backprop_tui.launch.start import start_run
+
+    async def follow() -> None:
+        async with RunSession(run) as session:
+            async for _ in session.events(after=0):
+                pass
+
+    shutil.rmtree(RECORDING, ignore_errors=True)
+    for name, changes in RECORDED.items():
+        run = start_run(preset_spec("demo", overrides=changes))
+        asyncio.run(follow())
+        kept = RECORDING / name
+        kept.mkdir(parents=True)
+        shutil.copy(run.spec_file, kept / "run.json")
+        lines = [json.loads(line) for line in run.journal_file.read_text().splitlines()]
+        assert lines[-1]["kind"] == "end", f"the {name} run did not end"
+        shutil.copy(run.journal_file, kept / "events.jsonl")
+        shutil.rmtree(run.path)
+
+
+def stage() -> tuple[Any, float]:
+    """Lay out the runs: two finished ones, and one cut short whose lock is held. Gives the lock and the time it is."""
+    from backprop_tui.config import paths
+    from backprop_tui.store.layout import RunDir
+    from backprop_tui.store.locks import RunLock
+
+    root = paths.runs_dir()
+    now = 0.0
+    live = None
+    for run_id, recording, before in _LISTED:
+        run = RunDir(root / run_id)
+        run.checkpoints.mkdir(parents=True)
+        shutil.copy(RECORDING / recording / "run.json", run.spec_file)
+        lines = (RECORDING / recording / "events.jsonl").read_bytes().splitlines(keepends=True)
+        if before == 0:
+            cut = next(at for at, line in enumerate(lines) if json.loads(line)["data"].get("step") == LIVE_STEP)
+            lines = lines[: cut + 1]
+            now, live = json.loads(lines[-1])["wall"], run
+        run.journal_file.write_bytes(b"".join(lines))
+    assert live is not None
+    files = PLACE / "chats"
+    files.mkdir()
+    rows = paths.demo_data_file("train").read_text().splitlines(keepends=True)
+    (files / "ships-mate.jsonl").write_text("".join(rows))
+    (files / "torn.jsonl").write_text("".join(rows[:40]) + rows[40][:50])
+    pairs = [json.loads(row)["messages"] for row in rows[:120]]
+    table = "".join(f'"{pair[-2]["content"]}","{pair[-1]["content"]}"\n' for pair in pairs)
+    (files / "answers.csv").write_text(f"question,answer\n{table}")
+    os.chdir(files)
+    for file in [*files.iterdir(), *root.rglob("*")]:
+        os.utime(file, (now, now))
+    return RunLock(live.lock_file).acquire(), now
+
+
+@contextlib.contextmanager
+def fixed(now: float) -> Iterator[None]:
+    """The same clock, host and hardware each time; the monotonic clock goes on."""
+    real = time.localtime
+    disk = shutil._ntuple_diskusage(500_000_000_000, 300_000_000_000, 200_000_000_000)  # type: ignore[attr-defined]
+    with (
+        mock.patch("time.time", return_value=now),
+        mock.patch("time.localtime", lambda seconds=None: real(now if seconds is None else seconds)),
+        mock.patch.object(platform, "node", return_value="gpu-box"),
+        mock.patch.object(shutil, "disk_usage", return_value=disk),
+        mock.patch.object(os, "cpu_count", return_value=16),
+    ):
+        yield
