@@ -25,12 +25,8 @@ RECORDED: dict[str, dict[str, Any]] = {
     "demo": {},
     "bold": {"learning_rate": 3e-3, "rank": 4, "alpha": 8, "name": "demo-bold"},
 }
-#: Runs as they are listed, newest last: id, which recording, and how many seconds before the live one.
-_LISTED = (
-    ("20261121-091502-c4yd", "demo", 2 * 86_400),
-    ("20261122-170911-m8te", "bold", 86_400),
-    ("20261123-200653-8fcg", "demo", 0),
-)
+#: Runs as they are listed, oldest first: the end of the id, which recording, and how many days before the live one.
+_LISTED = (("c4yd", "demo", 2), ("m8te", "bold", 1), ("8fcg", "demo", 0))
 
 
 def settle_in() -> None:
@@ -85,12 +81,13 @@ def stage() -> tuple[Any, float]:
     root = paths.runs_dir()
     now = 0.0
     live = None
-    for run_id, recording, before in _LISTED:
-        run = RunDir(root / run_id)
+    for end, recording, days in _LISTED:
+        lines = (RECORDING / recording / "events.jsonl").read_bytes().splitlines(keepends=True)
+        began = json.loads(lines[0])["wall"] - days * 86_400
+        run = RunDir(root / time.strftime(f"%Y%m%d-%H%M%S-{end}", time.gmtime(began)))
         run.checkpoints.mkdir(parents=True)
         shutil.copy(RECORDING / recording / "run.json", run.spec_file)
-        lines = (RECORDING / recording / "events.jsonl").read_bytes().splitlines(keepends=True)
-        if before == 0:
+        if days == 0:
             cut = next(at for at, line in enumerate(lines) if json.loads(line)["data"].get("step") == LIVE_STEP)
             lines = lines[: cut + 1]
             now, live = json.loads(lines[-1])["wall"], run
