@@ -13,7 +13,7 @@ from backprop_tui.protocol.text import safe_text
 _FILES = "__files__"
 #: What takes the name of a file.
 _FILE_NAMES = ("data", "file", "out", "model", "held_out", "before", "after")
-_OPTIONS = ("--help", "--version", "--ascii", "--theme", "--profile")
+_OPTIONS = ("--help", "--version", "--ascii", "--fresh", "--theme", "--profile")
 
 _BASH = """\
 _backprop() {
