@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
-#: Blocks from this size on are mapped by themselves, and unmapped when they are freed. Bytes.
-_ALONE = 1 << 20
-#: M_MMAP_THRESHOLD of malloc.h.
-_THRESHOLD = -3
+#: Blocks from this size on are mapped by themselves, and unmapped when they are freed: a column of a long run, and not the
+#: megabyte that is read again and again. Bytes.
+_ALONE = 2 << 20
+#: Free heap that is kept for the next block. Bytes.
+_KEPT = 6 << 20
+#: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_ARENA_MAX of malloc.h.
+_THRESHOLD, _TRIM, _ARENAS = -3, -1, -8
 
 
 def let_large_blocks_go() -> bool:
@@ -21,7 +24,10 @@ def let_large_blocks_go() -> bool:
     try:
         import ctypes
 
-        return bool(ctypes.CDLL(None).mallopt(_THRESHOLD, _ALONE))
+        library = ctypes.CDLL(None)
+        # One heap for all threads: each would keep free blocks of its own, and only one of ours runs at a time anyway.
+        wanted = ((_THRESHOLD, _ALONE), (_TRIM, _KEPT), (_ARENAS, 1))
+        return all(bool(library.mallopt(name, value)) for name, value in wanted)
     except (ImportError, OSError, AttributeError):
         # Another C library: it has its own ways.
         return False

@@ -135,7 +135,9 @@ class LogBase(Painted, can_focus=True):
             if self.wrap and not self.follow:
                 self._reveal()
             self.update()
-            if not window.whole and window.total < 2 * self.content_size.height:
+            reading = self._model is not None and (self._model.opening or self._model.reading)
+            if not window.whole and window.total < 2 * self.content_size.height and not reading:
+                # Later for a run whose curves are still being read: the two would take the processor from each other.
                 self.walk_then(self.refresh_lines)
         if self._again or (not fits and not self._walking):
             self.refresh_lines()
