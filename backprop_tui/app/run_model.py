@@ -54,7 +54,7 @@ class RunModel:
         recent: recent values of step metrics, for sparklines.
         best: whether the newest evaluation was the best so far. odd: events passed over because they made no sense.
         opening: whether not even the journal's last events are known yet: there is nothing to show.
-        turn: whether the curves or the figures of a long run have just become whole.
+        turn: whether the curves or the figures of a long run have just become whole. renamed: what the person calls it.
     """
 
     view: RunView = field(default_factory=RunView)
@@ -71,6 +71,7 @@ class RunModel:
     odd: int = 0
     opening: bool = False
     turn: bool = False
+    renamed: str = ""
     _outlook: RunView | None = None
 
     def apply(self, batch: Stretch | Iterable[Event]) -> None:
@@ -114,7 +115,7 @@ class RunModel:
                 value = number(event.data.get(name))
                 self.recent.setdefault(name, deque(maxlen=_RECENT)).append(value)
         elif event.kind == ev.RUN:
-            self.name = safe_text(event.data.get("name") or "", limit=120)
+            self.name = safe_text(self.renamed or event.data.get("name") or "", limit=120)
         elif event.kind == ev.TELEMETRY:
             if self.view.telemetry.get("wall") != event.wall:
                 raise ValueError("no reading")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from textual.geometry import Region
@@ -14,7 +15,7 @@ from backprop_tui.app.screens.runs_list import Heading, RunList
 from backprop_tui.app.screens.runs_view import load_view
 from backprop_tui.store.layout import RunDir
 from backprop_tui.store.notes import change_notes, notes_file, read_notes
-from tests.support.runs import FakeRun
+from tests.support.runs import FakeRun, finished
 from tests.ui.helpers import screen_text, shows, type_text, until
 
 
@@ -207,3 +208,11 @@ async def test_one_changed_run_repaints_a_few_cells(monkeypatch: pytest.MonkeyPa
         assert len({region.y for region in sent}) == 1
         assert 0 < sum(region.width for region in sent) < 40
     live.let_go()
+
+
+async def test_the_run_screen_calls_a_run_as_the_person_does() -> None:
+    run = finished(5)
+    change_notes(run, lambda notes: replace(notes, name="my own words"))
+    app = BackpropApp("run", run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "my own words")

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from backprop_tui.app.app import BackpropApp
 from backprop_tui.app.screens.runs import folder_size
-from tests.support.runs import HOSTILE, FakeRun
+from tests.support.runs import HOSTILE, FakeRun, finished
 from tests.ui.helpers import screen_text, shows, type_text, until
 
 SIZES = [(120, 40), (80, 24), (60, 20)]
@@ -132,3 +132,15 @@ def test_a_folders_size_does_not_follow_links(tmp_path: object) -> None:
     (place / "run" / "in" / "a").write_bytes(b"x" * 10)
     (place / "run" / "link").symlink_to(place / "big")
     assert 10 <= folder_size(str(place / "run")) < 1000
+
+
+async def test_a_run_is_played_again_from_the_list() -> None:
+    from backprop_tui.app.screens.replay import ReplayScreen
+
+    finished(5)
+    app = BackpropApp("runs")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "completed")
+        await pilot.press("P")
+        await until(pilot, lambda: isinstance(app.screen, ReplayScreen))
+        await shows(pilot, "REPLAY")

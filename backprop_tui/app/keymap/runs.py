@@ -20,6 +20,7 @@ SCREEN: tuple[Action, ...] = (
         "Such as loss<1.2 state:failed model~qwen age<7d tag:good lr>=1e-4 has:eval !archived.", "Filter",
     ),
     Action("runs.resume", "r", "resume", "Resume the run", "Goes on from the newest good checkpoint.", "Resume"),
+    Action("runs.replay", "P", "replay", "Play it again", "From its beginning, 20 times as fast; > is faster."),
     Action("runs.tags", "t", "tags", "Tags…", "Change the tags of the run, or add to those of all ticked.", "Tags"),
     Action("runs.delete", "d,delete", "delete", "Delete the run…", "Asks first; a live run is refused.", "Delete…"),
     Action("runs.note", "n", "note", "Note…", "Some lines of your own about the run."),

@@ -31,6 +31,7 @@ from backprop_tui.config.prices import read_prices
 from backprop_tui.protocol.states import RunState
 from backprop_tui.store import locks
 from backprop_tui.store.layout import RunDir, list_runs
+from backprop_tui.store.notes import read_notes
 
 if TYPE_CHECKING:
     from backprop_tui.launch.session import RunSession
@@ -103,7 +104,7 @@ class RunScreen(RunLog):
 
     def _start(self, run: RunDir) -> None:
         self.backprop.run_dir = run
-        self.model = RunModel(held=locks.is_held(run.lock_file), opening=True)
+        self.model = RunModel(held=locks.is_held(run.lock_file), opening=True, renamed=read_notes(run).name)
         self._was = None
         self._samples, self._session = False, None
         self.chart_begins(self.model)

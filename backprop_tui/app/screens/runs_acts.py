@@ -66,6 +66,12 @@ class RunsActs(Room):
         self.backprop.say(f"Resuming {title}.")
         in_thread(self, work, self.backprop.open_run, self.complain, group="runs-resume")
 
+    def action_replay(self) -> None:
+        """Play the run under the cursor again from its beginning."""
+        entry = self.needed()
+        if entry is not None:
+            self.backprop.replay(self.index.run(entry.id))
+
     def action_delete(self) -> None:
         """Ask, naming the folder and its size, then delete."""
         entry = self.needed()

@@ -140,9 +140,10 @@ class SettingsScreen(Room):
         origin = safe_text(self._origins[info.key])
         from backprop_tui.config.settings_info import EFFECTS, shown
 
+        bounds = "any of those F2 shows" if info.key == "theme" else info.bounds
         facts = [
             f"{info.help[:1].upper()}{info.help[1:]}.",
-            f"May be {'any of those F2 shows' if info.key == 'theme' else info.bounds}. Without a word of yours: {shown(info.default)}.",
+            f"May be {bounds}. Without a word of yours: {shown(info.default)}.",
             f"Comes from {'the program' if origin == 'default' else origin}; a change counts {EFFECTS[info.effect]}.",
         ]
         if origin.startswith("BACKPROP_") or origin.endswith(".env"):
