@@ -251,7 +251,9 @@ def test_a_template_that_never_stops_is_worth_a_word(tmp_path: Path) -> None:
 
 
 def test_a_mask_that_masks_nothing_is_refused_like_one_that_masks_all(tmp_path: Path) -> None:
-    only_answers = "{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}"
+    only_answers = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}"
+    )
     hides_prompts = ChatTokenizer.load(make_model(tmp_path / "m", only_answers))
     path = tmp_path / "x.jsonl"
     path.write_text(row("a question", "an answer"))

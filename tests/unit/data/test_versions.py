@@ -154,7 +154,9 @@ class TestFingerprint:
 
     def test_it_is_the_same_in_every_process(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.jsonl", *({**row(n), f"c{n}": 1} for n in range(40)))
-        script = f"from backprop_tui.data.versions.identify import fingerprint_data\nprint(fingerprint_data({path!r})['id'])"
+        script = (
+            f"from backprop_tui.data.versions.identify import fingerprint_data\nprint(fingerprint_data({path!r})['id'])"
+        )
         ids = {
             subprocess.check_output(
                 [sys.executable, "-c", script], env={**os.environ, "PYTHONHASHSEED": seed}, text=True
