@@ -1,8 +1,9 @@
-"""Textual's terminal driver with four mends: odd mouse bytes, a vanished terminal, quiet mouse motion, and plain signs.
+"""Textual's terminal driver with mends: odd mouse bytes, a vanished terminal, mouse motion, plain signs, its size, a pause.
 
 A coordinate byte above 0x7F of the old mouse protocol is not UTF-8 and would end the app; a closed terminal would leave a
 thread reading nothing at full speed; over a slow link every mouse movement would be reported; and a terminal without
-Unicode would get it from whatever Textual draws by itself.
+Unicode would get it from whatever Textual draws by itself. An exported COLUMNS or LINES is the size of another terminal.
+Whoever was stopped and goes on, without having been told before, would start reading keys a second time and never end.
 """
 
 from __future__ import annotations
@@ -50,6 +51,23 @@ class TerminalDriver(LinuxDriver):
     def _writes(self) -> bool:
         thread = self._writer_thread
         return thread is not None and thread.is_alive()
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """What the terminal itself says; the environment only where it says nothing."""
+        try:
+            width, height = os.get_terminal_size(self.fileno)
+        except OSError:
+            width = height = 0
+        return (width, height) if width and height else super()._get_terminal_size()
+
+    def _sigcont_application(self, *arguments: Any) -> None:
+        if self._must_signal_resume:
+            super()._sigcont_application(*arguments)
+        else:
+            self._app.call_later(self._draw_anew)
+
+    def _draw_anew(self) -> None:
+        self._app.screen.refresh()
 
     def _enable_mouse_support(self) -> None:
         if not self._mouse:

@@ -1,5 +1,7 @@
 """A screen nobody looks at costs nothing: without the focus it holds still, and says so; it goes on when it is looked at.
 
+Also here: a terminal that went through several sizes at once has lost what was drawn in between, so it is drawn again.
+
 The terminal says when its window or pane gets and loses the focus (tmux does with `focus-events on`). Facts go on arriving
 meanwhile, so what is shown afterwards is up to date at once.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from textual import events
+from textual.geometry import Size
 
 from backprop_tui.app.typeahead import TypeAhead
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds of painting after something that must be seen, also at two frames a second.
 _GLANCE = 2.0
+#: Seconds without another size after which the last one counts.
+_SETTLED = 0.3
 _INPUT = (events.Key, events.MouseDown, events.MouseScrollDown, events.MouseScrollUp, events.Paste, events.Resize)
 
 
@@ -37,6 +42,9 @@ class HoldsStill(TypeAhead):
         self._batched = False
         self._missed = False
         self._again: Timer | None = None
+        self._sizes = 0
+        self._size_said = Size(0, 0)
+        self._settled: Timer | None = None
 
     def show_held(self) -> None:
         """Show or take away the mark that the screen holds still. Override."""
@@ -55,7 +63,25 @@ class HoldsStill(TypeAhead):
         """What a person does to the screen is answered, focus or not; a screen of another size is drawn again."""
         if self.held and isinstance(event, _INPUT):
             self.glance()
+        if isinstance(event, events.Resize):
+            self._resized(event.size)
         await super().on_event(event)
+
+    def _resized(self, size: Size) -> None:
+        """Textual draws for a size it does not have yet; one that comes back before it looked is nothing new to it."""
+        self._sizes += 1 if size != self._size_said else 2
+        self._size_said = size
+        if not self.is_up:
+            return
+        if self._settled is not None:
+            self._settled.stop()
+        self._settled = self.set_timer(_SETTLED, self._draw_anew)
+
+    def _draw_anew(self) -> None:
+        self._settled = None
+        if self._sizes > 1:
+            self.screen.refresh()
+        self._sizes = 0
 
     def on_app_blur(self) -> None:
         """Hold still once the last frame, with its mark, is out."""

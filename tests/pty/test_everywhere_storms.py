@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import sys
 import time
 from collections import deque
@@ -49,7 +50,7 @@ def test_a_storm_of_sizes_ends_in_a_whole_screen(room: str) -> None:
             settled(terminal, within=40)
             if last[0] >= 60:
                 screen = terminal.wait_for(rf"\[{title}\]", timeout=40)
-                assert "Help" in screen.splitlines()[last[1] - 1], screen
+                assert "Help" in screen.split("\n")[last[1] - 1], screen
                 if room == "3":
                     terminal.wait_for(rf"\b{61 + turn}/400")
         terminal.send("q")
@@ -59,6 +60,38 @@ def test_a_storm_of_sizes_ends_in_a_whole_screen(room: str) -> None:
     fake.let_go()
     assert not foreign(raw)
     assert not not_restored(raw)
+
+
+def test_a_size_that_comes_back_unseen_is_drawn_again() -> None:
+    fake = FakeRun(name="voyage").begin(total=400).train(60)
+    fake.journal.sync()
+    with Terminal([BACKPROP, "attach", fake.run.short_id]) as terminal:
+        terminal.wait_for(r"\b60/400", timeout=40)
+        settled(terminal)
+        whole = terminal.text
+        terminal.process.send_signal(signal.SIGSTOP)
+        # The terminal loses what does not fit, the program never sees that size.
+        terminal.resize(60, 20)
+        terminal.resize(120, 40)
+        assert terminal.text != whole
+        terminal.process.send_signal(signal.SIGCONT)
+        terminal.wait_for(lambda text: text == whole)
+        terminal.send("q")
+        assert terminal.wait(20) == 0
+    fake.let_go()
+
+
+def test_the_terminal_is_asked_for_its_size_not_the_environment() -> None:
+    fake = FakeRun(name="voyage").begin(total=400).train(60)
+    fake.journal.sync()
+    with Terminal([BACKPROP, "attach", fake.run.short_id], env={"COLUMNS": "80", "LINES": "24"}) as terminal:
+        terminal.wait_for(r"\b60/400", timeout=40)
+        terminal.wait_for(lambda text: "Help" in text.split("\n")[39])
+        terminal.resize(100, 30)
+        terminal.wait_for(lambda text: "Help" in text.split("\n")[29])
+        terminal.send("q")
+        assert terminal.wait(20) == 0
+    fake.let_go()
 
 
 def _relay(argv: list[str], delay: float) -> None:
@@ -143,7 +176,7 @@ def test_without_the_focus_nothing_is_sent_until_something_ends(profile: str) ->
         before = settled(terminal)
         # Another size is drawn, the focus or not.
         terminal.resize(100, 30)
-        terminal.wait_for(lambda text: "held ·" in text.splitlines()[0] and "Help" in text.splitlines()[29])
+        terminal.wait_for(lambda text: "held ·" in text.split("\n")[0] and "Help" in text.split("\n")[29])
         before = settled(terminal)
         fake.end()
         terminal.wait_for("✓ completed")
