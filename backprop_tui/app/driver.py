@@ -3,15 +3,18 @@
 A coordinate byte above 0x7F of the old mouse protocol is not UTF-8 and would end the app; a closed terminal would leave a
 thread reading nothing at full speed; over a slow link every mouse movement would be reported; and a terminal without
 Unicode would get it from whatever Textual draws by itself. An exported COLUMNS or LINES is the size of another terminal.
+With PYTHONUNBUFFERED set, as in many containers, a frame that a signal interrupts would be sent in part only.
 Whoever was stopped and goes on, without having been told before, would start reading keys a second time and never end.
 """
 
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import selectors
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from textual._parser import ParseError
@@ -33,6 +36,12 @@ class TerminalDriver(LinuxDriver):
     motion = True
     #: Whether nothing but ASCII may be sent; set once at start.
     ascii = False
+
+    def __init__(self, app: App[Any], **words: Any) -> None:
+        super().__init__(app, **words)
+        assert sys.__stderr__ is not None
+        whole = io.BufferedWriter(io.FileIO(sys.__stderr__.fileno(), "w", closefd=False))
+        self._file = io.TextIOWrapper(whole, encoding="utf-8", errors="backslashreplace", newline="")
 
     def write(self, data: str) -> None:
         """Send; on a terminal without Unicode in stand-ins of the same width.

@@ -91,7 +91,7 @@ def test_all_screens(place: Place, run: FakeRun) -> None:
         terminal.send("q")
         assert terminal.wait(20) == 0
         terminal.wait_for("goes on without the screen")
-        raw = bytes(terminal.raw)
+        raw = terminal.everything()
     assert not foreign(raw)
     assert not not_restored(raw)
     assert colours(raw) == place.colours

@@ -139,6 +139,12 @@ class Terminal:
             if error.errno != errno.EBADF:
                 raise
 
+    def everything(self) -> bytes:
+        """Every byte of a program that has ended."""
+        self.process.wait(10)
+        self._reader.join(10)
+        return bytes(self.raw)
+
     def close(self) -> None:
         """End the program and give the pty back."""
         if self.process.poll() is None:
