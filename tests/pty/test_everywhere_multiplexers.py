@@ -72,7 +72,8 @@ def test_tmux(tmux: list[str], term: str, run: FakeRun) -> None:
         run.journal.sync()
         terminal.wait_for(r"\b61/400")
         assert "─" in terminal.text
-        assert b"\x1b[38;2" not in terminal.raw
+        true = terminal.raw.find(b"\x1b[38;2;")
+        assert true < 0, bytes(terminal.raw[max(0, true - 80) : true + 80])
         terminal.resize(80, 24)
         terminal.wait_for(lambda text: "Help" in text.splitlines()[22])
         terminal.send("q")
