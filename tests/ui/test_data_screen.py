@@ -132,3 +132,30 @@ def test_trained_and_masked_differ_by_their_mark() -> None:
 def test_one_row_in_a_thousand_is_still_visible() -> None:
     lines = histogram([(10, 1000), (20, 1), (30, 0)], 3, 2, "▁▂▃▄▅▆▇█")
     assert lines == ["█  ", "█▁ "]
+
+
+async def test_a_filter_typed_while_the_folder_is_read_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    from backprop_tui.data.finding import browse
+
+    for name in ("apple.jsonl", "pear.jsonl"):
+        (tmp_path / name).write_text('{"question": "q", "answer": "a"}\n')
+    monkeypatch.chdir(tmp_path)
+    read, listing = threading.Event(), browse.list_folder
+
+    def slowly(path: Path, *, everything: bool = False) -> browse.Folder:
+        read.wait(20)
+        return listing(path, everything=everything)
+
+    monkeypatch.setattr(browse, "list_folder", slowly)
+    app = BackpropApp("data")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "demo (bundled)")
+        await pilot.press("slash")
+        await type_text(pilot, "pear")
+        read.set()
+        await shows(pilot, "pear.jsonl")
+        await type_text(pilot, "s")
+        await until(pilot, lambda: "pear.jsonl" not in screen_text(app))
+        assert app.is_running

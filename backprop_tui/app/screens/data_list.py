@@ -77,14 +77,17 @@ class ListSide(OpenSide):
             self._folder, self._recent = found
             if select is not None and all(str(entry.path) != select for entry in self._folder.entries):
                 self.name_it(select)
-            self.query_one("#data-find", FindBar).clear()
-            self.table.set_filter("")
+            self.table.set_filter(bar.text)
             self.show_list()
             if select is not None:
                 self.table.select(data_key(select))
             self.rest()
             self._look_around()
 
+        # The old filter goes now: what is typed until the folder is read is meant for the new one.
+        bar = self.query_one("#data-find", FindBar)
+        bar.clear()
+        self.table.set_filter("")
         in_thread(self, work, done, self.complain, group="data-list")
 
     def list_again(self) -> None:
