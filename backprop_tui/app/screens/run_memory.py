@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 from backprop_tui.app.widgets.chart import Chart
 from backprop_tui.app.widgets.chart_state import ChartState
 from backprop_tui.app.widgets.log import LogView
-from backprop_tui.app.widgets.log_base import SOURCE_CHOICES
-from backprop_tui.app.widgets.log_paint import TIMES
 from backprop_tui.app.widgets.panel import Panel
-from backprop_tui.store.log_lines import LEVELS
 
 if TYPE_CHECKING:
     from backprop_tui.app.screens.run import RunScreen
@@ -29,11 +26,8 @@ def remember(screen: RunScreen) -> dict[str, Any]:
         "zoomed": zoomed.id if zoomed is not None else None,
         "samples": screen.samples_shown,
         "chart": screen.query_one(Chart).model.state.to_dict(),
-        "log": {
-            "level": log.level, "source": log.source, "wrap": log.wrap, "times": log.times,
-            "seq": row.seq if row is not None else None,
-        },
-    }  # fmt: skip
+        "log": {**log.to_dict(), "seq": row.seq if row is not None else None},
+    }
 
 
 def recall(screen: RunScreen, words: Mapping[str, Any]) -> None:
@@ -55,15 +49,8 @@ def recall(screen: RunScreen, words: Mapping[str, Any]) -> None:
 
 
 def _recall_log(log: LogView, words: Mapping[str, Any]) -> None:
-    if words.get("level") in LEVELS:
-        log.level = words["level"]
-    if words.get("source") in dict(SOURCE_CHOICES):
-        log.source = words["source"]
-    if words.get("times") in TIMES:
-        log.times = words["times"]
-    log.wrap = words.get("wrap") is True
+    log.from_dict(words)
     log.label()
-    log.refresh_lines()
     seq = words.get("seq")
     if isinstance(seq, int) and not isinstance(seq, bool) and seq > 0:
         log.go_to_seq(seq)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -346,7 +346,7 @@ class LogView(LogBase):
         """How it is looked at, JSON-ready."""
         return {"level": self.level, "source": self.source, "wrap": self.wrap, "times": self.times}
 
-    def from_dict(self, words: dict[str, Any]) -> None:
+    def from_dict(self, words: Mapping[str, Any]) -> None:
         """Look at it that way again; what makes no sense is passed over."""
         if words.get("level") in LEVELS:
             self.level = words["level"]

@@ -81,7 +81,6 @@ class Server:
                 tokenizer.closes_answers,
                 tokenizer.template_source,
                 list(tokenizer.stop_ids),
-                tokenizer.special_tokens,
             )
 
     def _loaded(self) -> ChatTokenizer:

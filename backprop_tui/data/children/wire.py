@@ -81,7 +81,6 @@ class Loaded(msgspec.Struct, tag=True):
     closes_answers: bool
     template: str
     stop_ids: list[int]
-    special_tokens: dict[str, str]
 
 
 class Done(msgspec.Struct, tag=True):
