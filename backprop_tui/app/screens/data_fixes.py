@@ -162,6 +162,9 @@ class FixSide(RowSide):
             self.backprop.say("Put the cursor on a dataset first.")
             return
         look = self._looks.get(words)
+        if not isinstance(look, BackpropError) and self._refused is not None and self._refused[0] == words:
+            # The row's panel knows before the file has been looked through.
+            look = self._refused[1]
         if isinstance(look, BackpropError) and look.code == SEVERAL_LISTS:
             self.choose_list(words, look)
             return

@@ -30,6 +30,7 @@ class RowSide(DataRoom):
     def __init__(self) -> None:
         super().__init__()
         self._needle = ""
+        self._refused: tuple[str, BackpropError] | None = None
 
     # -- what is open -------------------------------------------------------------------------------------------------
 
@@ -82,6 +83,7 @@ class RowSide(DataRoom):
     def _unreadable(self, file: OpenFile, error: BackpropError) -> None:
         if file is not self._opened:
             return
+        self._refused = (file.words, error)
         self.show_page(None)
         self._row_view.say(error.cause, error.next_step, f"({error.code})")
 
