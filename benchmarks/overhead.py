@@ -62,7 +62,7 @@ trainer = SFTTrainer(
 )
 trainer.train()
 print(json.dumps(times))
-""" % {"rank": RANK, "batch": BATCH, "length": LENGTH, "rate": RATE}
+"""
 
 
 def make_model(place: Path) -> Path:
@@ -86,9 +86,10 @@ def make_model(place: Path) -> Path:
 
 def bare(model: Path, data: Path, steps: int, place: Path, environment: dict[str, str]) -> tuple[list[float], float]:
     """Seconds of each step after the first, and seconds to the end of the first."""
+    words = [model, data, steps, place / "out", RANK, BATCH, RATE, LENGTH]
     began = time.time()
     done = subprocess.run(
-        [sys.executable, "-c", BARE, str(model), str(data), str(steps), str(place / "out"), *map(str, (RANK, BATCH, RATE, LENGTH))],
+        [sys.executable, "-c", BARE, *map(str, words)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True,
     )  # fmt: skip
     ends = json.loads(done.stdout.splitlines()[-1])
