@@ -38,7 +38,7 @@ def test_ci_runs_the_readme_line() -> None:
     lines = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(lines) == 2
     assert lines[0].endswith("&& .venv/bin/backprop demo")
-    assert lines[1].endswith("&& .venv/bin/pytest")
+    assert lines[1].endswith("&& .venv/bin/pytest -n 2 --dist loadfile")
     script = (ROOT / ".ci" / "run").read_text()
     pattern = re.search(r"grep -E '([^']+)'", script)
     assert pattern is not None
