@@ -16,8 +16,8 @@ from backprop_tui.protocol.errors import DataError, UnavailableError, UsageError
 
 _ID = re.compile(r"^\d{8}-\d{6}-[0-9a-z]{4}$")
 _CHECKPOINT = re.compile(r"^step-(\d{6,})$")
-#: Key of run.json that is no part of the spec.
-_LAUNCHED = "dataset"
+#: Keys of run.json that are no part of the spec.
+_LAUNCHED, _PARENT = "dataset", "parent"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -78,6 +78,16 @@ class RunDir:
         return self.path / "checkpoints"
 
     @property
+    def origin(self) -> Path:
+        """Directory of the one checkpoint a fork began with, laid out like `checkpoints`; absent in other runs."""
+        return self.path / "origin"
+
+    @property
+    def pins_file(self) -> Path:
+        """pins.json: steps whose checkpoints are never removed on our own account."""
+        return self.path / "pins.json"
+
+    @property
     def artifacts(self) -> Path:
         """Exports, reports, samples."""
         return self.path / "artifacts"
@@ -99,7 +109,17 @@ class RunDir:
         """
         words = self._read_run()
         words.pop(_LAUNCHED, None)
+        words.pop(_PARENT, None)
         return words
+
+    def read_parent(self) -> dict[str, Any] | None:
+        """What a fork came from (`store.lineage.Parent` reads it), noted in run.json; None for any other run.
+
+        Raises:
+            DataError: missing, unreadable or not JSON.
+        """
+        parent = self._read_run().get(_PARENT)
+        return parent if isinstance(parent, dict) else None
 
     def read_launched(self) -> dict[str, Any] | None:
         """What the data was at the launch, noted in run.json beside the spec; None when it was not noted.
@@ -140,14 +160,18 @@ class RunDir:
 
 
 def create_run(
-    spec_words: dict[str, Any], root: Path | None = None, *, launched: dict[str, Any] | None = None
+    spec_words: dict[str, Any],
+    root: Path | None = None,
+    *,
+    launched: dict[str, Any] | None = None,
+    parent: dict[str, Any] | None = None,
 ) -> RunDir:
     """Make a fresh run directory (0700) holding run.json.
 
     Args:
         spec_words: the resolved spec.
         root: directory of all runs; None is the person's own.
-        launched: what the data is, noted beside the spec.
+        launched: what the data is, noted beside the spec. parent: what it is a fork of.
 
     Raises:
         UnavailableError: the place can't be written.
@@ -165,7 +189,8 @@ def create_run(
                 continue
         run.checkpoints.mkdir(mode=0o700)
         run.artifacts.mkdir(mode=0o700)
-        words = spec_words if launched is None else {**spec_words, _LAUNCHED: launched}
+        beside = {_LAUNCHED: launched, _PARENT: parent}
+        words = {**spec_words, **{key: value for key, value in beside.items() if value is not None}}
         write_atomic(run.spec_file, json.dumps(words, indent=1).encode())
     except OSError as error:
         raise UnavailableError(
