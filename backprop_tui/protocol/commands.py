@@ -76,8 +76,10 @@ class Command:
             raise UsageError(
                 "COMMAND_INVALID", "A command needs an id of 1 to 64 characters and an object of arguments."
             )
-        if name is CommandName.SET:
+        if name is CommandName.SET or (name is CommandName.RESUME and "learning_rate" in args):
             args = {"learning_rate": check_learning_rate(args.get("learning_rate"))}
+        elif name is CommandName.RESUME and "lr_factor" in args:
+            args = {"lr_factor": check_factor(args.get("lr_factor"))}
         return cls(name, args, identity)
 
 
@@ -131,3 +133,15 @@ def check_learning_rate(value: object) -> float:
     if not 0.0 < rate <= 1.0:
         raise UsageError("LEARNING_RATE_INVALID", f"{value!r} is not a learning rate.", "Give a number such as 1e-4.")
     return rate
+
+
+def check_factor(value: object) -> float:
+    """What a learning rate is multiplied by, in (0, 1].
+
+    Raises:
+        UsageError: not a number, or outside the range.
+    """
+    factor = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else -1.0
+    if not 0.0 < factor <= 1.0:
+        raise UsageError("LR_FACTOR_INVALID", f"{value!r} is not a factor of a learning rate.", "Give a number such as 0.5.")
+    return factor

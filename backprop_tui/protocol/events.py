@@ -26,12 +26,13 @@ FAULT = "fault"
 ALERT = "alert"
 COMMAND = "command"
 COMMAND_DONE = "command_done"
+RETRY = "retry"
 REPAIR = "repair"
 END = "end"
 
 #: Kinds that reach the disk (fdatasync) before anybody is told; metrics and logs follow within a second.
 DURABLE = frozenset(
-    {RUN, ATTEMPT, STATE, CHECKPOINT, CHECKPOINT_REMOVED, FAULT, ALERT, COMMAND, COMMAND_DONE, REPAIR, END}
+    {RUN, ATTEMPT, STATE, CHECKPOINT, CHECKPOINT_REMOVED, FAULT, ALERT, COMMAND, COMMAND_DONE, RETRY, REPAIR, END}
 )
 
 PhaseName = Literal["load", "tokenise", "train", "eval", "sample", "save"]
@@ -48,11 +49,15 @@ class RunPayload(TypedDict):
 
 
 class AttemptPayload(TypedDict):
-    """A worker process begins. `resume_step` is None for a fresh start."""
+    """A worker process begins. `resume_step` is None for a fresh start.
+
+    `batch` has the sizes in force (`changes.BatchSizes`) once they differ from the spec's.
+    """
 
     attempt: int
     pid: int
     resume_step: int | None
+    batch: NotRequired[dict[str, int]]
 
 
 class StatePayload(TypedDict):
@@ -283,12 +288,25 @@ class CommandPayload(TypedDict):
 
 
 class CommandDonePayload(TypedDict):
-    """The command with this id took effect (or could not)."""
+    """The command with this id took effect (or could not). `rate` is what it did to the learning rate."""
 
     id: str
     name: str
     ok: bool
     detail: str
+    rate: NotRequired[dict[str, Any]]
+
+
+class RetryPayload(TypedDict):
+    """The worker gives up so that another one goes on from the last checkpoint.
+
+    `why` is `memory` (it ran out while training), `eval_memory` (while measuring) or `rewind` (asked to go on after a loss
+    that was no number). `fault` is what to say where no other attempt can be made.
+    """
+
+    why: Literal["memory", "eval_memory", "rewind"]
+    step: int
+    fault: NotRequired[FaultPayload]
 
 
 class EndPayload(TypedDict):

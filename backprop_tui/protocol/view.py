@@ -8,6 +8,7 @@ from typing import Any
 
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol import telemetry
+from backprop_tui.protocol.changes import BatchSizes, Changes, RateChange, with_rate
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.pace import Pace, seconds_left
@@ -37,6 +38,8 @@ class RunView:
         held_s: seconds with a process at work, over all attempts, pauses included. paused_s: seconds of those paused.
         energy_wh: watt-hours drawn by the run's GPUs while their power was known. energy_s: GPU-seconds that covers.
         gpu_s: GPU-seconds there were. run_gpus: indices of the run's GPUs, None while nobody said.
+        batch: sizes in force (`changes.BatchSizes`), None while they are the spec's.
+        rates: changes of the learning rate (`changes.RateChange`), oldest first.
     """
 
     seq: int = 0
@@ -83,6 +86,8 @@ class RunView:
     gpu_s: float = 0.0
     run_gpus: list[int] | None = None
     sensed_mono: float | None = None
+    batch: dict[str, int] | None = None
+    rates: list[dict[str, Any]] = field(default_factory=list)
 
     def apply(self, events: Iterable[Event]) -> RunView:
         """Fold more events in (those already seen are ignored) and return self."""
@@ -119,6 +124,12 @@ class RunView:
             return left
         per_step = rate + (self.overhead_s / self.step if self.step else 0.0)
         return max(0, self.total_steps - self.step) * per_step
+
+    @property
+    def changes(self) -> Changes:
+        """What changed since the launch, for the next attempt's worker."""
+        rates = (RateChange.from_dict(words) for words in self.rates)
+        return Changes(BatchSizes.from_dict(self.batch), tuple(change for change in rates if change is not None))
 
     def charged_gpus(self) -> list[dict[str, Any]]:
         """The GPUs this run works on, from the newest reading: those that hold its memory; all where nobody can say."""
@@ -163,6 +174,8 @@ def _on_attempt(view: RunView, event: Event) -> None:
     view.attempt = int(event.data.get("attempt", event.attempt))
     view.state, view.reason, view.fault, view.ended = RunState.STARTING, "", None, None
     view.phase = None
+    if (batch := BatchSizes.from_dict(event.data.get("batch"))) is not None:
+        view.batch = batch.to_dict()
     resume_step = event.data.get("resume_step")
     view.step = int(resume_step) if resume_step is not None else 0
     view.recent_step_s = []
@@ -265,6 +278,24 @@ def _on_alert(view: RunView, event: Event) -> None:
     view.alerts += 1
 
 
+def _on_command(view: RunView, event: Event) -> None:
+    args = event.data.get("args") or {}
+    if "from_step" in args:
+        change = {"id": event.data.get("id"), "step": args["from_step"]}
+        _change_rate(view, {**change, "rate": args.get("learning_rate"), "factor": args.get("lr_factor")})
+
+
+def _on_command_done(view: RunView, event: Event) -> None:
+    if event.data.get("ok"):
+        _change_rate(view, event.data.get("rate"))
+
+
+def _change_rate(view: RunView, words: object) -> None:
+    change = RateChange.from_dict(words)
+    if change is not None:
+        view.rates = [known.to_dict() for known in with_rate(view.changes.rates, change)]
+
+
 def _on_end(view: RunView, event: Event) -> None:
     view.state = _STATE_OF_OUTCOME.get(str(event.data.get("outcome")), RunState.FAILED)
     view.reason = str(event.data.get("reason", ""))
@@ -285,5 +316,7 @@ _HANDLERS = {
     ev.TELEMETRY: _on_telemetry,
     ev.FAULT: _on_fault,
     ev.ALERT: _on_alert,
+    ev.COMMAND: _on_command,
+    ev.COMMAND_DONE: _on_command_done,
     ev.END: _on_end,
 }
