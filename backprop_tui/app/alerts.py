@@ -27,7 +27,7 @@ KEPT = 1000
 _COOL = 5.0
 #: Free disk space that is too little, as a share and in bytes; more than twice that is enough again.
 _FULL_SHARE, _FULL_BYTES = 0.02, 2e9
-_COMPLAINTS = frozenset({ev.LOG, ev.ALERT, ev.COMMAND_DONE, ev.REPAIR})
+_COMPLAINTS = frozenset({ev.LOG, ev.RESUME, ev.ALERT, ev.COMMAND_DONE, ev.REPAIR})
 
 
 @dataclass(frozen=True, slots=True)

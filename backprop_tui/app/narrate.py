@@ -9,6 +9,7 @@ from backprop_tui.app import wording
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
+from backprop_tui.protocol.resume_words import resume_sentence
 from backprop_tui.protocol.text import safe_text
 
 _LEVELS = frozenset({"debug", "info", "warn", "error"})
@@ -68,6 +69,11 @@ def _attempt(data: dict[str, Any]) -> _Told:
     step = data.get("resume_step")
     start = "from the start" if step is None else f"from step {_count(step)}"
     return "info", f"attempt {_count(data.get('attempt'))} begins {start}"
+
+
+def _resume(data: dict[str, Any]) -> _Told:
+    odd = data.get("kind") == "statistical" or data.get("skipped")
+    return "warn" if odd else "info", resume_sentence(data)
 
 
 def _state(data: dict[str, Any]) -> _Told:
@@ -162,6 +168,7 @@ def _rate_in(data: dict[str, Any]) -> str:
 _TELLERS: dict[str, Callable[[dict[str, Any]], _Told | None]] = {
     ev.RUN: _run,
     ev.ATTEMPT: _attempt,
+    ev.RESUME: _resume,
     ev.STATE: _state,
     ev.PHASE: _phase,
     ev.PLAN: _plan,

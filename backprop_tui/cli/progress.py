@@ -10,6 +10,7 @@ from backprop_tui.cli.output import Output, Style
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
+from backprop_tui.protocol.resume_words import resume_sentence
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
 
@@ -91,6 +92,11 @@ def _attempt(data: dict[str, Any]) -> _Said | None:
         return None
     start = "step 0" if step is None else f"step {words.count(step)}"
     return "attempt", f"{data.get('attempt')}, from {start}", "bold"
+
+
+def _resume(data: dict[str, Any]) -> _Said:
+    odd = data.get("kind") == "statistical" or data.get("skipped")
+    return "resume", resume_sentence(data), "warn" if odd else "plain"
 
 
 def _state(data: dict[str, Any]) -> _Said | None:
@@ -188,6 +194,7 @@ def _end(data: dict[str, Any]) -> _Said:
 _WRITERS = {
     ev.RUN: _run,
     ev.ATTEMPT: _attempt,
+    ev.RESUME: _resume,
     ev.STATE: _state,
     ev.PHASE: _phase,
     ev.PLAN: _plan,

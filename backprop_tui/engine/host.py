@@ -39,7 +39,7 @@ from backprop_tui.store.summary import load_summary
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "backprop_tui.engine.worker")
 _FROM_WORKER = frozenset(
-    {ev.STATE, ev.PHASE, ev.PLAN, ev.STEP, ev.EVAL, ev.SAMPLE, ev.CHECKPOINT, ev.CHECKPOINT_REMOVED}
+    {ev.RESUME, ev.STATE, ev.PHASE, ev.PLAN, ev.STEP, ev.EVAL, ev.SAMPLE, ev.CHECKPOINT, ev.CHECKPOINT_REMOVED}
     | {ev.LOG, ev.FAULT, ev.ALERT, ev.COMMAND_DONE, ev.END}
 )
 

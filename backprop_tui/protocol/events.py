@@ -12,6 +12,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 RUN = "run"
 ATTEMPT = "attempt"
+RESUME = "resume"
 STATE = "state"
 PHASE = "phase"
 PLAN = "plan"
@@ -32,7 +33,21 @@ END = "end"
 
 #: Kinds that reach the disk (fdatasync) before anybody is told; metrics and logs follow within a second.
 DURABLE = frozenset(
-    {RUN, ATTEMPT, STATE, CHECKPOINT, CHECKPOINT_REMOVED, FAULT, ALERT, COMMAND, COMMAND_DONE, RETRY, REPAIR, END}
+    {
+        RUN,
+        ATTEMPT,
+        RESUME,
+        STATE,
+        CHECKPOINT,
+        CHECKPOINT_REMOVED,
+        FAULT,
+        ALERT,
+        COMMAND,
+        COMMAND_DONE,
+        RETRY,
+        REPAIR,
+        END,
+    }
 )
 
 PhaseName = Literal["load", "tokenise", "train", "eval", "sample", "save"]
@@ -58,6 +73,29 @@ class AttemptPayload(TypedDict):
     pid: int
     resume_step: int | None
     batch: NotRequired[dict[str, int]]
+
+
+class ParentPayload(TypedDict):
+    """What a fork came from: a run's id, the step of its checkpoint, and whether the optimiser came along."""
+
+    run: str
+    step: int
+    kept: Literal["weights", "optimizer"]
+
+
+class ResumePayload(TypedDict):
+    """An attempt goes on from weights that were trained before; said once it is known how far they can be trusted.
+
+    `kind` is exact when everything a continuation depends on is as it was, statistical when `differences` (sentences) says
+    what isn't, warm when the weights are another run's (`parent`). `step` is the last one done. `skipped` names checkpoints
+    of later steps that are damaged.
+    """
+
+    kind: Literal["exact", "statistical", "warm"]
+    step: int
+    differences: list[str]
+    skipped: list[str]
+    parent: NotRequired[ParentPayload]
 
 
 class StatePayload(TypedDict):
@@ -110,7 +148,8 @@ class PlanPayload(TypedDict):
 class StepPayload(TypedDict):
     """One optimiser step. `tokens` counts real (not padding) tokens since step 0, over all attempts; seconds are wall.
 
-    `trained` counts the tokens of this step that were learnt.
+    `trained` counts the tokens of this step that were learnt. `batches` is there where BACKPROP_TRACE_BATCHES is set: for
+    each micro-batch of the step the SHA-256 of its input ids, in the order drawn.
     """
 
     step: int
@@ -122,6 +161,7 @@ class StepPayload(TypedDict):
     tokens_per_s: float
     step_s: float
     trained: NotRequired[int]
+    batches: NotRequired[list[str]]
 
 
 class EvalPayload(TypedDict):

@@ -33,6 +33,7 @@ class RunView:
     Feed it with `apply`; ask `state_when(lock_held)` rather than `state` when the engine may have died.
 
     Attributes:
+        resumed: how the present attempt went on from earlier weights (`events.ResumePayload`), None when it began afresh.
         telemetry: the newest readings put together, as `protocol.telemetry` describes; {} before the first.
         pace: step times, rates and what evaluations and saves cost.
         held_s: seconds with a process at work, over all attempts, pauses included. paused_s: seconds of those paused.
@@ -66,6 +67,7 @@ class RunView:
     checkpoint_wall: float | None = None
     checkpoints: list[int] = field(default_factory=list)
     result: str | None = None
+    resumed: dict[str, Any] | None = None
     phase: str | None = None
     phase_done: int | None = None
     phase_total: int | None = None
@@ -181,6 +183,11 @@ def _on_attempt(view: RunView, event: Event) -> None:
     view.recent_step_s = []
     view.pace.new_attempt()
     view.telemetry, view.sensed_mono = {}, None
+    view.resumed = None
+
+
+def _on_resume(view: RunView, event: Event) -> None:
+    view.resumed = event.data
 
 
 def _on_state(view: RunView, event: Event) -> None:
@@ -306,6 +313,7 @@ def _on_end(view: RunView, event: Event) -> None:
 _HANDLERS = {
     ev.RUN: _on_run,
     ev.ATTEMPT: _on_attempt,
+    ev.RESUME: _on_resume,
     ev.STATE: _on_state,
     ev.PHASE: _on_phase,
     ev.PLAN: _on_plan,

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: published whole or not at all, verified by size and SHA-256, kept and removed by step.
+"""Checkpoints on disk: published whole or not at all, verified by size and SHA-256, found and removed by step.
 
 A checkpoint is written to a staging directory, sealed with MANIFEST.json and renamed into place; times of files are
 never consulted, because clocks step.
@@ -59,7 +59,7 @@ def publish(
         tmp: directory made by `staging`, holding everything but the manifest.
         final: `run.checkpoint(step)`.
         step: the optimiser step it was taken after.
-        fingerprint: what must be equal for an exact resume; JSON-ready.
+        fingerprint: of the data it was trained on; JSON-ready.
         observe: called with "file" after each file is sealed and with "rename" before the rename.
 
     Returns:
@@ -167,22 +167,6 @@ def remove_checkpoint(run: RunDir, step: int) -> None:
     finally:
         if parent >= 0:
             os.close(parent)
-
-
-def retain(run: RunDir, keep: int, best_step: int | None) -> list[int]:
-    """Keep the `keep` highest steps and the best one; returns the steps removed.
-
-    Only directories with our manifest are ever removed; damaged ones do not count as kept.
-    """
-    ours = [info for info in list_checkpoints(run) if read_manifest(info.path) is not None]
-    sound = [info.step for info in ours if info.problem is None]
-    kept = {*sound[-max(1, keep) :], best_step}
-    if not sound:
-        return []
-    removed = [info.step for info in ours if info.step not in kept and info.step < sound[-1]]
-    for step in removed:
-        remove_checkpoint(run, step)
-    return removed
 
 
 def sweep(run: RunDir) -> None:

@@ -88,6 +88,11 @@ class RunDir:
         return self.path / "pins.json"
 
     @property
+    def pins_lock(self) -> Path:
+        """pins.lock: held while pins are changed or a checkpoint that may be pinned is removed."""
+        return self.path / "pins.lock"
+
+    @property
     def artifacts(self) -> Path:
         """Exports, reports, samples."""
         return self.path / "artifacts"

@@ -128,7 +128,7 @@ def change_notes(run: RunDir, change: Callable[[Notes], Notes]) -> Notes:
     refuse_if_view_only()
     file = notes_file(run)
     try:
-        with _alone(run.path / "notes.lock"):
+        with alone(run.path / "notes.lock"):
             try:
                 before = _parse(_bytes(file))
             except FileNotFoundError:
@@ -218,8 +218,8 @@ def _text(words: dict[str, Any], key: str) -> str:
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Hold a lock file; the kernel gives it back if we die.
+def alone(file: Path) -> Iterator[None]:
+    """Hold a lock file for one small write beside it; the kernel gives it back if we die.
 
     Raises:
         TryAgainError: others held it for too long.
@@ -238,7 +238,9 @@ def _alone(file: Path) -> Iterator[None]:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EINTR):
                     raise
             if time.monotonic() >= deadline:
-                raise TryAgainError("RUN_NOTES_BUSY", "Somebody else is changing this run's notes.", "Try again.")
+                raise TryAgainError(
+                    "RUN_NOTES_BUSY", f"Somebody else holds {safe_text(file.name)} of this run.", "Try again."
+                )
             time.sleep(0.01)
         yield
     finally:

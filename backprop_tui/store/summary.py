@@ -16,13 +16,13 @@ from backprop_tui.config import paths
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.view import RunView
-from backprop_tui.store import checkpoints, locks
+from backprop_tui.store import locks, resuming
 from backprop_tui.store.journal import JournalTail
 from backprop_tui.store.layout import RunDir, list_runs
 from backprop_tui.store.notes import Notes, read_notes
 
 #: A view of another version may lack what this one folds, so it is folded anew.
-_INDEX_FORMAT = f"3/{__version__}"
+_INDEX_FORMAT = f"4/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,7 @@ def resume_step(run: RunDir, state: RunState) -> int | None:
     """Step a resume of a run in this state would go on from; None without one, or while the run is live."""
     if state.live:
         return None
-    for info in reversed(checkpoints.list_checkpoints(run)):
-        if info.problem is None:
-            return info.step
-    return None
+    return resuming.find_candidate(run, deep=False).step
 
 
 def load_summary(run: RunDir) -> RunSummary:

@@ -47,7 +47,8 @@ class Worker:
 
     def save(self, reason: str) -> str:
         tmp = checkpoints.staging(self.run, self.step)
-        (tmp / "weights").write_text(str(self.step))
+        for name in ("weights", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "state.json"):
+            (tmp / name).write_text(str(self.step))
         time.sleep(self.script.get("save_s", 0))
         final = self.run.checkpoint(self.step)
         size = checkpoints.publish(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backprop_tui.protocol.errors import BackpropError, DataError
-from backprop_tui.store import checkpoints
+from backprop_tui.store import checkpoints, retention
 from backprop_tui.store.layout import RunDir, create_run
 
 
@@ -102,7 +102,7 @@ def test_newest_is_by_step_never_by_time(run: RunDir) -> None:
     assert newest is not None
     assert earlier is not None
     assert (newest.step, earlier.step) == (30, 20)
-    assert checkpoints.retain(run, keep=1, best_step=10) == [20]
+    assert retention.retain(run, keep=1, best_step=10) == [20]
     assert steps(run) == [10, 30]
 
 
@@ -113,7 +113,7 @@ def test_retention_leaves_foreign_directories_and_does_not_count_damaged_ones(ru
         (run.checkpoints / name).mkdir()
         (run.checkpoints / name / "mine").write_text("mine")
     os.truncate(run.checkpoint(40) / "adapter_model.safetensors", 1)
-    assert checkpoints.retain(run, keep=2, best_step=None) == [10]
+    assert retention.retain(run, keep=2, best_step=None) == [10]
     assert {"step-000005", "checkpoint-mybackup", "step-000007.bak", "step-000040"} <= set(os.listdir(run.checkpoints))
 
 

@@ -16,7 +16,7 @@ from backprop_tui.engine.worker.progress import Progress, write_state
 from backprop_tui.engine.worker.trainer import StepTrainer
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.errors import UnavailableError
-from backprop_tui.store import checkpoints
+from backprop_tui.store import checkpoints, retention
 from backprop_tui.store.layout import RunDir
 
 Reason = Literal["schedule", "asked", "stop", "end", "host_lost"]
@@ -81,7 +81,7 @@ class Saver:
             reason=reason,
             best=best,
         )
-        for removed in checkpoints.retain(self._run, self._keep, self._progress.best_step):
+        for removed in retention.retain(self._run, self._keep, self._progress.best_step):
             self._sink.send(ev.CHECKPOINT_REMOVED, step=removed)
         return relative
 
