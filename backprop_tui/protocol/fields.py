@@ -25,6 +25,7 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("data", "data"),
     ("optimiser", "optim"),
     ("run", "run"),
+    ("multi-run", "multi"),
 )
 
 

@@ -14,12 +14,13 @@ from pydantic import Field, model_validator
 from backprop_tui.protocol.parts.base import Part
 from backprop_tui.protocol.parts.data import DataFormat, DataPart, Duplicates, RowOrder, TrainOn
 from backprop_tui.protocol.parts.model import Device, DType, LoraPart, Method, ModelPart
+from backprop_tui.protocol.parts.multi import MultiPart
 from backprop_tui.protocol.parts.optim import Optimizer, OptimPart, Schedule
 from backprop_tui.protocol.parts.run import RunPart
 
 __all__ = [
-    "DType", "DataFormat", "DataPart", "Device", "Duplicates", "LoraPart", "Method", "ModelPart", "OptimPart", "Optimizer",
-    "RowOrder", "RunPart", "RunSpec", "Schedule", "TrainOn",
+    "DType", "DataFormat", "DataPart", "Device", "Duplicates", "LoraPart", "Method", "ModelPart", "MultiPart", "OptimPart",
+    "Optimizer", "RowOrder", "RunPart", "RunSpec", "Schedule", "TrainOn",
 ]  # fmt: skip
 
 
@@ -40,6 +41,7 @@ class RunSpec(Part):
     data: DataPart = Field(default_factory=DataPart)
     optim: OptimPart = Field(default_factory=OptimPart)
     run: RunPart = Field(default_factory=RunPart)
+    multi: MultiPart = Field(default_factory=MultiPart)
 
     @property
     def title(self) -> str:
@@ -59,4 +61,18 @@ class RunSpec(Part):
     def _measurable(self) -> RunSpec:
         if self.run.early_stopping and not (self.data.eval_split or self.data.eval_path):
             raise ValueError("early_stopping needs held-out rows: set eval_split or eval_path")
+        return self
+
+    @model_validator(mode="after")
+    def _mergeable(self) -> RunSpec:
+        if self.multi.multi == "off":
+            return self
+        if self.model.method == "full":
+            raise ValueError("a multi-run merges adapters: choose method lora or qlora")
+        if self.run.early_stopping:
+            raise ValueError("early_stopping ends a single run: a multi-run takes patience, counted in runs")
+        if (self.multi.patience or self.multi.gate in ("eval", "both")) and not (
+            self.data.eval_split or self.data.eval_path
+        ):
+            raise ValueError("patience and the eval gate need held-out rows: set eval_split or eval_path")
         return self
