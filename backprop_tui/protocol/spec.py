@@ -16,6 +16,7 @@ from backprop_tui.protocol.parts.data import DataFormat, DataPart, Duplicates, R
 from backprop_tui.protocol.parts.model import Device, DType, LoraPart, Method, ModelPart
 from backprop_tui.protocol.parts.multi import MultiPart
 from backprop_tui.protocol.parts.optim import Optimizer, OptimPart, Schedule
+from backprop_tui.protocol.parts.recovery import RecoveryPart
 from backprop_tui.protocol.parts.run import RunPart
 
 __all__ = [
@@ -41,6 +42,7 @@ class RunSpec(Part):
     data: DataPart = Field(default_factory=DataPart)
     optim: OptimPart = Field(default_factory=OptimPart)
     run: RunPart = Field(default_factory=RunPart)
+    recovery: RecoveryPart = Field(default_factory=RecoveryPart)
     multi: MultiPart = Field(default_factory=MultiPart)
 
     @property
