@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -25,6 +25,7 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("data", "data"),
     ("optimiser", "optim"),
     ("run", "run"),
+    ("recovery", "recovery"),
     ("multi-run", "multi"),
 )
 
@@ -47,6 +48,8 @@ class Setting:
     default: Any
     minimum: float | None
     maximum: float | None
+    when: str = ""
+    words: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def get(self, spec: RunSpec) -> Any:
         """This setting's value in a spec."""
@@ -123,6 +126,7 @@ def parse_value(setting: Setting, text: str) -> Any:
         if value.lower() in ("off", "false", "no", "0"):
             return False
         raise UsageError("SETTING_INVALID", f"{setting.key} is on or off, not {value!r}.", "Write on or off.")
+    value = setting.words.get(value.lower(), value)
     if setting.kind == "choice" and value not in setting.choices:
         near = difflib.get_close_matches(value, setting.choices, n=1)
         hint = f"Did you mean `{near[0]}`? " if near else ""
@@ -204,9 +208,9 @@ def _range_words(setting: Setting) -> str:
     return ""
 
 
-def _setting_of(key: str, field: FieldInfo, part: str, section: str) -> Setting:
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    annotation, optional = field.annotation, False
+def _setting_of(key: str, info: FieldInfo, part: str, section: str) -> Setting:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    annotation, optional = info.annotation, False
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in get_args(annotation) if member is not type(None)]
         annotation, optional = members[0], True
@@ -223,22 +227,24 @@ def _setting_of(key: str, field: FieldInfo, part: str, section: str) -> Setting:
     else:
         kind = "str"
     low = high = None
-    for rule in field.metadata:
+    for rule in info.metadata:
         low = getattr(rule, "ge", getattr(rule, "gt", low))
         high = getattr(rule, "le", getattr(rule, "lt", high))
     return Setting(
         key=key,
         part=part,
         section=section,
-        title=field.title or key,
-        help=field.description or "",
+        title=info.title or key,
+        help=info.description or "",
         unit=str(extra.get("unit", "")),
         advanced=bool(extra.get("advanced", False)),
         alias=str(extra.get("alias", "")),
         kind=kind,
         choices=choices,
         optional=optional,
-        default=field.default,
+        default=info.default,
         minimum=low,
         maximum=high,
+        when=str(extra.get("when", "")),
+        words=words if isinstance(words := extra.get("words"), dict) else {},
     )

@@ -21,7 +21,7 @@ from backprop_tui.protocol.parts.run import RunPart
 
 __all__ = [
     "DType", "DataFormat", "DataPart", "Device", "Duplicates", "LoraPart", "Method", "ModelPart", "MultiPart", "OptimPart",
-    "Optimizer", "RowOrder", "RunPart", "RunSpec", "Schedule", "TrainOn",
+    "Optimizer", "RecoveryPart", "RowOrder", "RunPart", "RunSpec", "Schedule", "TrainOn",
 ]  # fmt: skip
 
 
