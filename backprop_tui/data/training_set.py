@@ -42,6 +42,8 @@ class TrainingSet:
         formats: rows by the format they are in.
         steps: rows after each step of the selection, in order.
         overlap: training rows whose content is also held out.
+        sources: words of the sources, in order. train_sources: for each row of `train`, which one it is from.
+        eval_sources: the same of `eval`; None where the held-out rows are a set of their own.
         fingerprint: what identifies data, selection, template and tokenizer; JSON-ready.
     """
 
@@ -54,6 +56,9 @@ class TrainingSet:
     formats: dict[str, int]
     steps: tuple[tuple[str, int], ...]
     overlap: int
+    sources: list[str]
+    train_sources: list[int]
+    eval_sources: list[int] | None
     fingerprint: dict[str, Any]
 
     @property
@@ -186,6 +191,7 @@ def build(
         name = safe_text(train_data.words)
         raise DataError("DATA_NO_USABLE_ROWS", f"{name} has no row left to train on.", "Add rows.")
     described = [describe_data(train_data, found)]
+    source_of = dict(zip(found.kept, found.sources, strict=True))
     overlap = 0
     if eval_data is not None:
         other = scan(eval_data, whole(part), on_progress=on_progress)
@@ -213,6 +219,9 @@ def build(
         formats=dict(found.formats),
         steps=chosen.steps,
         overlap=overlap,
+        sources=[source.words for source in train_data.sources],
+        train_sources=[source_of[row.index] for row in train],
+        eval_sources=[source_of[row.index] for row in evaluation] if eval_data is None else None,
         fingerprint={
             "sources": described,
             "settings": part.model_dump(mode="json", exclude=set(ELSEWHERE)),

@@ -26,6 +26,7 @@ class RunData:
         train, held_out: tokenised rows (`held_out` may be empty). sequences: `train` as drawn, packed or not.
         prompts: held-out questions to answer. stop_ids: tokens that close an answer.
         dropped: rows left out. cut_rows: rows shortened to `max_length`. overlap: training rows that are held out as well.
+        sources, train_sources, held_sources: as in `training_set.TrainingSet`.
         fingerprint: equal when, and only when, the same rows would be drawn in the same order.
     """
 
@@ -37,6 +38,9 @@ class RunData:
     dropped: int
     cut_rows: int
     overlap: int
+    sources: list[str]
+    train_sources: list[int]
+    held_sources: list[int] | None
     fingerprint: dict[str, Any]
 
 
@@ -76,6 +80,9 @@ def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
         dropped=built.dropped_rows,
         cut_rows=built.cut_rows,
         overlap=built.overlap,
+        sources=built.sources,
+        train_sources=built.train_sources,
+        held_sources=built.eval_sources,
         fingerprint=built.fingerprint,
     )
 

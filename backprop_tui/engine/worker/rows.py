@@ -73,6 +73,15 @@ class RowStore:
         """Tokens of all rows that are learnt."""
         return int((self._labels != IGNORED).sum())
 
+    def take(self, places: Sequence[int]) -> RowStore:
+        """Some of the rows, in the order of their places."""
+        chosen = RowStore(())
+        pieces = [self.row(place) for place in places]
+        if pieces:
+            chosen._ids, chosen._labels = (np.concatenate(side) for side in zip(*pieces, strict=True))
+            chosen._ends = np.cumsum([0, *(len(ids) for ids, _ in pieces)], dtype=np.int64)
+        return chosen
+
     def row(self, index: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Ids and labels of one row, each of shape (tokens,)."""
         start, end = self._ends[index], self._ends[index + 1]
