@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from backprop_tui import __version__
 from backprop_tui.engine import host_faults
 from backprop_tui.engine.failpoint import hit
+from backprop_tui.engine.host_attempts import Attempts
 from backprop_tui.engine.host_server import PipeServer, bind_socket
-from backprop_tui.engine.host_telemetry import Telemetry
-from backprop_tui.engine.host_worker import WorkerProcess
+from backprop_tui.engine.host_timings import Timings
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.commands import ACCEPTED_IN, Command, CommandName, Reply, ReplyStatus
-from backprop_tui.protocol.errors import EXIT_FAILED, EXIT_OK, BackpropError, UnavailableError, UsageError
+from backprop_tui.protocol.errors import EXIT_FAILED, EXIT_OK, BackpropError, DataError, UsageError
 from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
@@ -44,33 +42,13 @@ _FROM_WORKER = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Waiting times in seconds.
-
-    Attributes:
-        telemetry: between readings. sync: longest time a metric stays off the disk. linger: for clients to drain.
-        abort: from an abort to SIGTERM. kill: from SIGTERM to SIGKILL.
-        exit: from the worker's `end` to SIGTERM.
-        stop, shutdown: silence of a worker asked to stop, by a person or by a signal to the host, before SIGTERM.
-    """
-
-    telemetry: float = 2.0
-    sync: float = 1.0
-    linger: float = 2.0
-    abort: float = 10.0
-    kill: float = 10.0
-    exit: float = 20.0
-    stop: float = 900.0
-    shutdown: float = 120.0
-
-
 class Host:
-    """One attempt at one run. The caller holds the run's lock.
+    """One run's supervisor for as long as attempts at it follow one another. The caller holds the run's lock.
 
     Args:
         run: the run directory.
         resume: checkpoint to go on from, relative to the run directory; None starts from step 0.
+        rate: the learning rate from there on (`learning_rate`), or what it is multiplied by (`lr_factor`).
         worker_command: what to spawn; the run directory is appended.
         timings: waiting times.
     """
@@ -80,6 +58,7 @@ class Host:
         run: RunDir,
         *,
         resume: str | None = None,
+        rate: Mapping[str, float] | None = None,
         worker_command: Sequence[str] = WORKER_COMMAND,
         timings: Timings | None = None,
     ) -> None:
@@ -88,14 +67,13 @@ class Host:
         self.journal_file = run.journal_file
         self.view = RunView()
         self._resume = resume
-        self._worker_command = worker_command
-        self._timings = timings or Timings()
+        self._rate = rate
+        self._spec = _spec_of(run)
+        self._timings = (timings or Timings()).for_run(self._spec)
+        self._attempts = Attempts(self, worker_command, self._timings, self._spec)
         self._commands: set[str] = set()
         self._attempt = 0
-        self._over = False
-        self._aborting = False
         self._signalled = False
-        self._silence: float | None = None
         self._begun = False
         self._journal_broken = False
         self._sync_timer: asyncio.TimerHandle | None = None
@@ -107,7 +85,7 @@ class Host:
         return self._journal.seq
 
     async def serve(self, ready: Callable[[], None]) -> int:
-        """Run the attempt to its end; returns the process's exit code.
+        """Run to the end; returns the process's exit code.
 
         Raises:
             BackpropError: it could not begin. Nothing was started then.
@@ -123,9 +101,6 @@ class Host:
             self._server = PipeServer(self, identity.nonce)
             await self._server.listen(sock)
             self._open_journal()
-            self._worker = WorkerProcess(
-                self.run, on_message=self._on_worker, on_garbage=self._on_garbage, on_exit=self._on_exit
-            )
             for signum in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(signum, self._on_signal)
             self._begin(worker_lock)
@@ -183,9 +158,9 @@ class Host:
         self._attempt = self.view.attempt
         if self.view.attempt and self.view.state.live:
             self.record(ev.FAULT, dict(host_faults.engine_lost(self.view, self.run.short_id)))
-        self._take_stock()
+        self.take_stock()
 
-    def _take_stock(self) -> None:
+    def take_stock(self) -> None:
         """Bring the journal's list of checkpoints in line with the disk: a worker without a host saved on its own."""
         checkpoints.sweep(self.run)
         there = {info.step: info for info in checkpoints.list_checkpoints(self.run) if info.problem is None}
@@ -202,32 +177,25 @@ class Host:
 
     def _begin(self, worker_lock: RunLock) -> None:
         if self.view.started is None:
-            name = self.run.read_spec().get("name") or ""
+            name = self._spec.get("name") or ""
             words = {"run": self.run.id, "name": name, "version": __version__, "host": socket.gethostname()}
             self.record(ev.RUN, words)
-        self._attempt = self.view.attempt + 1
-        environment = {**os.environ, "BACKPROP_ATTEMPT": str(self._attempt)}
-        environment.pop("BACKPROP_RESUME", None)
-        if self._resume is not None:
-            environment["BACKPROP_RESUME"] = self._resume
-        try:
-            self._worker.start([*self._worker_command, str(self.run.path)], environment, worker_lock)
-        except OSError as error:
-            raise UnavailableError(
-                "WORKER_NOT_STARTED", f"The training process can't be started: {error.strerror}.", "Try again."
-            ) from None
+        if self._rate:
+            # The worker answers it once it has applied it; told here already, no later attempt can miss it.
+            step = checkpoint_step(Path(self._resume).name) if self._resume else 0
+            asked = {"id": f"resume-{secrets.token_hex(8)}", "name": CommandName.SET.value}
+            self.record(ev.COMMAND, {**asked, "args": {**self._rate, "from_step": step}})
+        self._attempts.begin(worker_lock, self._resume)
+
+    def on_attempt(self, attempt: int) -> None:
+        """A worker has been started; from here on its events bear this number."""
         self._begun = True
-        step = checkpoint_step(Path(self._resume).name) if self._resume else None
-        self.record(ev.ATTEMPT, {"attempt": self._attempt, "pid": self._worker.pid, "resume_step": step})
-        self.record(ev.STATE, {"state": RunState.STARTING.value, "reason": ""})
+        self._attempt = attempt
 
     async def _attend(self) -> None:
-        telemetry = Telemetry(
-            self.run.path, self._worker.pid, self._timings.telemetry, self._on_telemetry, self._on_garbage
-        )
-        telemetry.start()
+        self._attempts.watch()
         await self._done.wait()
-        telemetry.stop()
+        self._attempts.close()
         if self._sync_timer is not None:
             self._sync_timer.cancel()
         if self._syncing is not None:
@@ -236,96 +204,68 @@ class Host:
         await self._server.close(self._timings.linger)
         with contextlib.suppress(BackpropError):
             self._journal.close()
-        self._worker.join(2.0)
+        self._attempts.join(2.0)
 
     def _refusal(self, command: Command) -> tuple[str, str, str] | None:
-        state = self.view.state
-        if not self._over and state in ACCEPTED_IN[command.name]:
+        state, over = self.view.state, self._attempts.over
+        if not over and state in ACCEPTED_IN[command.name]:
             return None
-        fits = [name.value for name, states in ACCEPTED_IN.items() if state in states and not self._over]
+        fits = [name.value for name, states in ACCEPTED_IN.items() if state in states and not over]
         hint = f"It accepts {', '.join(fits)}." if fits else "It accepts no commands any more."
         return "COMMAND_NOT_NOW", f"A run that is {state.value} can't take the command {command.name.value}.", hint
 
     def _carry_out(self, command: Command) -> None:
-        self._worker.send(command.to_message())
+        self._attempts.send(command.to_message())
         early = self.view.state is RunState.STARTING
         if command.name is CommandName.STOP:
-            self._await_stop(self._timings.stop)
+            self._attempts.await_stop(self._timings.stop)
         elif command.name is CommandName.ABORT:
-            self._aborting, early = True, self.view.state is not RunState.STOPPING
-            self._silence = None
-            self._end_worker_after(self._timings.abort)
+            early = self.view.state is not RunState.STOPPING
+            self._attempts.abort()
         if early and command.name in (CommandName.STOP, CommandName.ABORT):
             # The worker may be importing for a while yet; people should see at once that they were heard.
             self.record(ev.STATE, {"state": RunState.STOPPING.value, "reason": f"Asked to {command.name.value}."})
 
-    def _await_stop(self, silence: float) -> None:
-        self._silence = silence if self._silence is None else min(silence, self._silence)
-        self._end_worker_after(self._silence)
-
-    def _end_worker_after(self, seconds: float) -> None:
-        self._worker.end_by((seconds, signal.SIGTERM), (seconds + self._timings.kill, signal.SIGKILL))
-
     def _on_signal(self) -> None:
-        if self._over:
+        if self._attempts.over:
             return
         if self._signalled:
-            self._silence = None
-            self._end_worker_after(0.0)
+            self._attempts.end_now()
             return
         self._signalled = True
         words = {"id": f"signal-{secrets.token_hex(8)}", "name": CommandName.STOP.value, "args": {}}
         self.record(ev.COMMAND, words)
-        self._worker.send(words)
-        if not self._aborting:
-            self._await_stop(self._timings.shutdown)
+        self._attempts.send(words)
+        if not self._attempts.aborting:
+            self._attempts.await_stop(self._timings.shutdown)
 
-    def _on_worker(self, message: dict[str, Any]) -> None:
+    def on_worker(self, message: dict[str, Any]) -> None:
+        """Journal what the worker says."""
         kind = message.pop("k", None)
-        if self._over:
+        if self._attempts.over:
             return
         if not isinstance(kind, str) or kind not in _FROM_WORKER:
-            self._on_garbage(f"The worker sent an event of the unknown kind {safe_text(kind, limit=40)}.")
+            self.on_garbage(f"The worker sent an event of the unknown kind {safe_text(kind, limit=40)}.")
             return
-        if self._silence is not None and not self._aborting:
-            self._end_worker_after(self._silence)
+        self._attempts.heard(message, kind)
         if self._journal_broken and kind not in ev.DURABLE:
             return
         self.record(kind, message)
-        if kind == ev.END:
-            self._over = True
-            self._end_worker_after(self._timings.exit)
 
-    def _on_garbage(self, words: str) -> None:
+    def on_garbage(self, words: str) -> None:
+        """Note what was passed over."""
         self.record(ev.LOG, {"level": "warn", "source": "host", "message": words})
 
-    def _on_telemetry(self, reading: dict[str, Any]) -> None:
-        if not self._over and not self._journal_broken:
+    def on_reading(self, reading: dict[str, Any]) -> None:
+        """Journal a reading of the sensors."""
+        if not self._attempts.over and not self._journal_broken:
             # How long the raw logs were at this moment: what puts their lines, which carry no time, between the events.
             logs = {"worker": _size(self.run.worker_log), "host": _size(self.run.host_log)}
             self.record(ev.TELEMETRY, {**reading, "logs": logs})
 
-    def _on_exit(self, code: int) -> None:
-        if not self._over:
-            self._explain_exit(code)
-            self._over = True
+    def on_over(self) -> None:
+        """The last worker is gone."""
         self._done.set()
-
-    def _explain_exit(self, code: int) -> None:
-        step, short_id = self.view.step, self.run.short_id
-        newest = max(self.view.checkpoints, default=None)
-        left = None if newest is None else self.run.checkpoint(newest).relative_to(self.run.path).as_posix()
-        end = {"outcome": "failed", "step": step, "checkpoint": left}
-        if self._aborting:
-            self.record(ev.END, {**end, "outcome": "aborted", "reason": "Aborted as asked."})
-            return
-        if self.view.fault is None:
-            if self._worker.signalled:
-                fault = host_faults.stop_timed_out(self._silence, self.view, short_id)
-            else:
-                fault = host_faults.describe_exit(code, self.view, short_id, self.run.worker_log)
-            self.record(ev.FAULT, dict(fault))
-        self.record(ev.END, {**end, "reason": str((self.view.fault or {}).get("cause", ""))})
 
     def _on_broken_journal(self, error: BackpropError | OSError) -> None:
         if self._journal_broken:
@@ -341,8 +281,8 @@ class Host:
             + (host_faults.next_step(self.view, self.run.short_id)[1:])
         )
         self.record(ev.FAULT, {**words, "step": self.view.step})
-        self._worker.send({"id": f"host-{secrets.token_hex(8)}", "name": CommandName.STOP.value, "args": {}})
-        self._await_stop(self._timings.shutdown)
+        self._attempts.send({"id": f"host-{secrets.token_hex(8)}", "name": CommandName.STOP.value, "args": {}})
+        self._attempts.await_stop(self._timings.shutdown)
 
     def _sync(self) -> None:
         self._sync_timer = None
@@ -357,6 +297,14 @@ class Host:
 
 def _disk_words(error: OSError) -> dict[str, Any]:
     return {"code": "DISK_FULL", "cause": f"{error.strerror}: the run's record can't be written.", "next": ""}
+
+
+def _spec_of(run: RunDir) -> dict[str, Any]:
+    """run.json as it stands; empty when it can't be read, which the worker then says."""
+    try:
+        return run.read_spec()
+    except DataError:
+        return {}
 
 
 def _size(file: Path) -> int:

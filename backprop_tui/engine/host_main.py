@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backprop_tui.engine.failpoint import hit
-from backprop_tui.engine.host import WORKER_COMMAND, Host, Timings
+from backprop_tui.engine.host import WORKER_COMMAND, Host
 from backprop_tui.engine.host_ready import Ready
+from backprop_tui.engine.host_timings import Timings
 from backprop_tui.protocol.errors import BackpropError, UnavailableError
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import RunDir
@@ -26,6 +27,11 @@ def main(argv: Sequence[str], *, worker_command: Sequence[str] = WORKER_COMMAND,
     parser = argparse.ArgumentParser(prog="python -m backprop_tui.engine", description=__doc__)
     parser.add_argument("run", type=Path, help="run directory")
     parser.add_argument("--resume", metavar="PATH", help="checkpoint to go on from, relative to the run directory")
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument("--learning-rate", type=float, metavar="RATE", help="the learning rate from there on")
+    rate.add_argument(
+        "--lr-factor", type=float, metavar="X", help="what the learning rate is multiplied by from there on"
+    )
     parser.add_argument("--ready-fd", type=int, default=-1, help="pipe to tell the parent on")
     options = parser.parse_args(argv)
     ready = Ready(options.ready_fd)
@@ -35,7 +41,9 @@ def main(argv: Sequence[str], *, worker_command: Sequence[str] = WORKER_COMMAND,
     if hasattr(faulthandler, "register"):
         faulthandler.register(signal.SIGUSR1)
     run = RunDir(options.run.absolute())
-    host = Host(run, resume=options.resume, worker_command=worker_command, timings=timings)
+    asked = {"learning_rate": options.learning_rate, "lr_factor": options.lr_factor}
+    change = {name: value for name, value in asked.items() if value is not None}
+    host = Host(run, resume=options.resume, rate=change, worker_command=worker_command, timings=timings)
     try:
         with RunLock(run.lock_file).acquire():
             hit("host.start")

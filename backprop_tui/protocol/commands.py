@@ -143,5 +143,7 @@ def check_factor(value: object) -> float:
     """
     factor = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else -1.0
     if not 0.0 < factor <= 1.0:
-        raise UsageError("LR_FACTOR_INVALID", f"{value!r} is not a factor of a learning rate.", "Give a number such as 0.5.")
+        raise UsageError(
+            "LR_FACTOR_INVALID", f"{value!r} is not a factor of a learning rate.", "Give a number such as 0.5."
+        )
     return factor

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from backprop_tui.engine.host import Timings
 from backprop_tui.engine.host_main import main
+from backprop_tui.engine.host_timings import Timings
 
 WORKER = Path(__file__).with_name("scripted_worker.py")
 TIMINGS = Timings(telemetry=0.2, sync=0.1, abort=0.5, kill=0.5, exit=1.0, stop=1.0, shutdown=1.0)

@@ -27,8 +27,14 @@ class RecoveryPart(Part):
         le=86_400.0,
     )
     watch_curves: bool = setting(
-        True, "watch curves", "tell of spikes, divergence, plateaus, overfitting, dead gradients and lost speed", advanced=True
+        True,
+        "watch curves",
+        "tell of spikes, divergence, plateaus, overfitting, dead gradients and lost speed",
+        advanced=True,
     )
     baseline: str = setting(
-        "", "baseline run", "an earlier run; an evaluation that is worse than its at the same step is told", advanced=True
+        "",
+        "baseline run",
+        "an earlier run; an evaluation that is worse than its at the same step is told",
+        advanced=True,
     )
