@@ -52,6 +52,7 @@ def publish(
     step: int,
     fingerprint: dict[str, Any],
     observe: Callable[[str], None] = lambda point: None,
+    check: Callable[[str, str], None] = lambda name, digest: None,
 ) -> int:
     """Seal `tmp` with a manifest, make it durable and rename it to `final`, replacing an earlier one of that step.
 
@@ -61,6 +62,7 @@ def publish(
         step: the optimiser step it was taken after.
         fingerprint: of the data it was trained on; JSON-ready.
         observe: called with "file" after each file is sealed and with "rename" before the rename.
+        check: called with each file's name and SHA-256; what it raises stops the publishing.
 
     Returns:
         The checkpoint's size in bytes.
@@ -73,6 +75,7 @@ def publish(
     total = 0
     for path, name in _walk(tmp):
         size, digest = _seal(path)
+        check(name, digest)
         files[name] = {"bytes": size, "sha256": digest}
         total += size
         observe("file")

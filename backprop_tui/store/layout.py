@@ -176,7 +176,8 @@ def create_run(
     Args:
         spec_words: the resolved spec.
         root: directory of all runs; None is the person's own.
-        launched: what the data is, noted beside the spec. parent: what it is a fork of.
+        launched: what the data is, noted beside the spec.
+        parent: what it is a fork of, noted there as well.
 
     Raises:
         UnavailableError: the place can't be written.

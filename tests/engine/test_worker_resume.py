@@ -87,17 +87,16 @@ def test_the_continued_run_equals_the_undisturbed_one_to_the_last_bit(undisturbe
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
-def test_without_the_random_state_it_would_not(undisturbed, killed):
+def test_without_the_random_state_it_is_refused(killed):
     run = copy_of(killed.run)
     place = run.checkpoint(SAVED_AT)
     (place / "rng_state.pth").unlink()
-    with WorkerProcess(run, resume=f"checkpoints/{place.name}") as again:
-        again.wait_for("step", step=SAVED_AT + 3)
-        again.command("stop")
-        again.ended()
-        again.wait()
-    whole, tail = step_figures(undisturbed.events), step_figures(again.events)
-    assert tail[SAVED_AT + 1] != whole[SAVED_AT + 1]
+    with WorkerThread(run, resume=f"checkpoints/{place.name}") as again:
+        assert again.ended()["outcome"] == "failed"
+    (fault,) = again.of("fault")
+    assert fault["code"] == "CHECKPOINT_INVALID"
+    assert "rng_state.pth" in fault["cause"]
+    assert not again.of("step")
 
 
 def test_killed_while_saving_it_goes_on_from_the_checkpoint_before():

@@ -95,6 +95,7 @@ class Conductor:
             tokens_per_s=figures.tokens / seconds if seconds > 0 else None,
             step_s=seconds,
             trained=figures.learnt,
+            **({"batches": list(figures.batches)} if figures.batches else {}),
         )
         hit("worker.step")
         self._check_finite(figures)

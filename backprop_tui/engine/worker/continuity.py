@@ -1,8 +1,9 @@
-"""Whether the rows of this attempt are those the run was launched with, and those a checkpoint was trained on."""
+"""How an attempt goes on from what was: whether its rows are those of the launch and of the checkpoint, whether the checkpoint
+has all it takes, and what kind of continuation it is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ from backprop_tui.data.training_set import data_sets
 from backprop_tui.data.versions.changes import Difference, compare
 from backprop_tui.data.versions.compare import diff_data
 from backprop_tui.data.versions.launched import check_launched, check_trained
+from backprop_tui.engine.worker.channel import EventSink
+from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.errors import BackpropError, DataError
 from backprop_tui.protocol.spec import DataPart
-from backprop_tui.store.checkpoints import read_manifest
+from backprop_tui.store.checkpoints import list_checkpoints, read_manifest, verify
 from backprop_tui.store.layout import RunDir
+from backprop_tui.store.lineage import parent_of
+from backprop_tui.store.resuming import lacking
 
 #: Parts of a data fingerprint that decide which tokens are drawn when, in words. A renamed file is none of them.
 _IDENTITY = {
@@ -81,6 +86,43 @@ def check_same_data(checkpoint: Path, fingerprint: Mapping[str, Any], part: Data
         f"Since {checkpoint.name} {' and '.join(differing)} changed{f': {details}' if details else ''}.",
         "Restore what was there, or start a new run.",
         {"changed": differing, "difference": found.to_dict()},
+    )
+
+
+def check_resumable(checkpoint: Path) -> None:
+    """Refuse a checkpoint that lacks a file, before anything is loaded: the trainer would go on without it, in silence.
+
+    Raises:
+        DataError: CHECKPOINT_INVALID, naming the file.
+    """
+    problem = verify(checkpoint, deep=False) or lacking(checkpoint)
+    if problem is not None:
+        raise DataError("CHECKPOINT_INVALID", problem, "Resume from an earlier checkpoint, or fork from this one.")
+
+
+def tell_resumed(run: RunDir, sink: EventSink, step: int | None, differing: Sequence[str]) -> None:
+    """Say what kind of continuation this attempt is; nothing for a run that begins afresh.
+
+    Args:
+        run: the run.
+        sink: where it is said.
+        step: of the checkpoint it goes on from; None when it begins at step 0.
+        differing: what differs from the attempt that saved it.
+    """
+    parent = parent_of(run)
+    warm = parent is not None and (step is None or (parent.kept == "optimizer" and step == parent.step))
+    if step is None and not warm:
+        return
+    # What lies beyond the step gone on from was passed over, or it would have been taken.
+    later = [info for info in list_checkpoints(run) if info.step > (step or 0)]
+    skipped = [problem for info in later if (problem := info.problem or lacking(info.path) or verify(info.path))]
+    sink.send(
+        ev.RESUME,
+        kind="warm" if warm else "statistical" if differing else "exact",
+        step=step or 0,
+        differences=list(differing),
+        skipped=skipped,
+        **({"parent": parent.to_dict()} if warm and parent is not None else {}),
     )
 
 

@@ -39,14 +39,14 @@ class Progress:
         return False
 
 
-def write_state(directory: Path, progress: Progress, versions: dict[str, str]) -> None:
-    """Put `state.json` into a checkpoint being written."""
-    words = {"progress": asdict(progress), "versions": versions}
+def write_state(directory: Path, progress: Progress, environment: dict[str, Any]) -> None:
+    """Put `state.json` into a checkpoint being written. `environment` is as `environment.describe` gives it."""
+    words = {"progress": asdict(progress), "environment": environment}
     (directory / STATE_FILE).write_text(json.dumps(words, indent=1), encoding="ascii")
 
 
-def read_state(directory: Path) -> tuple[Progress, dict[str, str]]:
-    """Progress and library versions of a checkpoint.
+def read_state(directory: Path) -> tuple[Progress, dict[str, Any]]:
+    """Progress and environment of a checkpoint; of the environment only what was noted when it was written.
 
     Raises:
         DataError: the file is missing or not ours.
@@ -55,7 +55,9 @@ def read_state(directory: Path) -> tuple[Progress, dict[str, str]]:
         words: dict[str, Any] = json.loads((directory / STATE_FILE).read_bytes())
         known = {field.name for field in fields(Progress)}
         progress = Progress(**{key: value for key, value in words["progress"].items() if key in known})
-        return progress, dict(words["versions"])
+        environment = words.get("environment")
+        # Checkpoints of version 1.0 note the versions alone.
+        return progress, dict(environment) if environment is not None else {"versions": dict(words["versions"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise DataError(
             "CHECKPOINT_INVALID",

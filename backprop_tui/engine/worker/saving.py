@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import platform
 import shutil
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +29,9 @@ class Saver:
     """Saves one run.
 
     Args:
-        fingerprint: what must be equal for an exact resume; it goes into the checkpoint's manifest.
+        keep: newest checkpoints that stay. most_bytes: what all may hold together, None without a limit.
+        fingerprint: of the data; it goes into the checkpoint's manifest.
+        environment: what else must be equal for an exact resume; it goes into the checkpoint's state.
     """
 
     def __init__(
@@ -43,6 +43,8 @@ class Saver:
         keep: int,
         tokenizer: Any,
         fingerprint: dict[str, Any],
+        environment: dict[str, Any],
+        most_bytes: int | None = None,
     ) -> None:
         self._run = run
         self._sink = sink
@@ -50,7 +52,13 @@ class Saver:
         self._keep = keep
         self._tokenizer = tokenizer
         self._fingerprint = fingerprint
-        self._bytes = 0
+        self._environment = environment
+        self._most_bytes = most_bytes
+        self._told_full = False
+        # The size of one is known from the start where there is one already.
+        there = checkpoints.list_checkpoints(run)
+        self._bytes = there[-1].bytes or 0 if there else 0
+        self._announced = {info.step for info in there if info.problem is None}
 
     def save(self, trainer: StepTrainer, reason: Reason) -> str:
         """Save the present step unless that is done already.
@@ -81,24 +89,37 @@ class Saver:
             reason=reason,
             best=best,
         )
-        for removed in retention.retain(self._run, self._keep, self._progress.best_step):
-            self._sink.send(ev.CHECKPOINT_REMOVED, step=removed)
+        self._announced.add(step)
+        self._tidy()
         return relative
+
+    def _tidy(self) -> None:
+        """Remove what the run's own rules let go, and tell what has gone, also by somebody's `prune`."""
+        retention.retain(self._run, self._keep, self._progress.best_step, self._most_bytes)
+        shelf = retention.look(self._run, self._progress.best_step)
+        there = {info.step for info in shelf.infos}
+        for removed in sorted(self._announced - there):
+            self._sink.send(ev.CHECKPOINT_REMOVED, step=removed)
+        self._announced &= there
+        if shelf.pinned is None:
+            words = f"RUN_PINS_UNREADABLE: {self._run.pins_file.name} is damaged, so no checkpoint is removed until it is mended."
+            self._sink.log("warn", "worker", words)
+        if self._most_bytes is not None and shelf.bytes > self._most_bytes and not self._told_full:
+            self._told_full = True
+            self._sink.log(
+                "warn",
+                "worker",
+                f"CHECKPOINTS_LARGE: the newest, the best and the pinned checkpoints hold {shelf.bytes / 1e9:,.2f} GB together, "
+                f"more than max_checkpoint_gb allows ({self._most_bytes / 1e9:,.2f} GB). None of them is removed.",
+            )
 
     def _write(self, trainer: StepTrainer, final: Path, step: int) -> int:
         staged: Path | None = None
         try:
             staged = checkpoints.staging(self._run, step)
             hit("worker.save.begin")
-            model = trainer.accelerator.unwrap_model(trainer.model)
-            # The embedding is never resized here; "auto" would ask the hub for the base's configuration to find out.
-            options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
-            model.save_pretrained(staged, **options)
-            # PEFT leaves a model card with nothing filled in.
-            (staged / "README.md").unlink(missing_ok=True)
-            self._tokenizer.save_pretrained(staged)
-            trainer.save_training_state(staged)
-            write_state(staged, self._progress, library_versions())
+            self.fill(trainer, staged)
+            write_state(staged, self._progress, self._environment)
             return checkpoints.publish(
                 staged,
                 final,
@@ -112,6 +133,12 @@ class Saver:
             if is_disk_full(error):
                 raise self._disk_full(f"The disk filled up while saving step {step}.") from error
             raise
+
+    def fill(self, trainer: StepTrainer, staged: Path) -> None:
+        """Put weights, tokenizer and the trainer's state into a checkpoint being written."""
+        save_weights(trainer, staged)
+        self._tokenizer.save_pretrained(staged)
+        trainer.save_training_state(staged)
 
     def _check_space(self, trainer: StepTrainer) -> None:
         trained = sum(
@@ -131,15 +158,19 @@ class Saver:
         return UnavailableError("DISK_FULL", cause, "Free some space, then resume.")
 
 
+def save_weights(trainer: StepTrainer, directory: Path) -> None:
+    """Write the trained weights as PEFT and transformers read them."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    # The embedding is never resized here; "auto" would ask the hub for the base's configuration to find out.
+    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    model.save_pretrained(directory, **options)
+    # PEFT leaves a model card with nothing filled in.
+    (directory / "README.md").unlink(missing_ok=True)
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an exception means there is no room; torch reports a short write of its zip file in its own words."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     words = str(error)
     return isinstance(error, RuntimeError) and ("inline_container" in words or "PytorchStreamWriter" in words)
-
-
-def library_versions() -> dict[str, str]:
-    """Versions a bit-exact continuation depends on."""
-    names = ("torch", "transformers", "trl", "peft", "accelerate")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -14,7 +14,13 @@ from backprop_tui.data.models import DEMO
 from backprop_tui.data.versions.fingerprint import short_id, stale_pins
 from backprop_tui.data.versions.identify import with_id
 from backprop_tui.engine.worker.channel import EventSink, Inbox, Phase, StoppedEarly
-from backprop_tui.engine.worker.continuity import check_after, check_before, check_same_data
+from backprop_tui.engine.worker.continuity import (
+    check_after,
+    check_before,
+    check_resumable,
+    check_same_data,
+    tell_resumed,
+)
 from backprop_tui.engine.worker.faults import fault_payload
 from backprop_tui.engine.worker.logs import forwarded_logs, quieten_libraries
 from backprop_tui.engine.worker.progress import Progress, read_state
@@ -26,6 +32,7 @@ from backprop_tui.protocol.fields import validate_spec
 from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import RunDir
+from backprop_tui.store.lineage import origin_of, parent_of
 
 if TYPE_CHECKING:
     from backprop_tui.engine.worker.dataset import RunData
@@ -81,10 +88,12 @@ class Session:
         progress = self.progress = Progress()
         resume = self.run.path / self.resume if self.resume else None
         if resume is not None:
-            progress, versions = read_state(resume)
+            check_resumable(resume)
+            progress, before = read_state(resume)
             progress.checkpoint_step = progress.step
             self.progress = progress
         else:
+            before = None
             check_before(self.run, spec.data)
 
         with self.sink.phase("load", "model files") as phase:
@@ -96,13 +105,13 @@ class Session:
         data = self._tokenise(spec, directory)
         if resume is not None:
             check_same_data(resume, data.fingerprint, spec.data)
-            self._tell_versions(versions)
         else:
             check_after(self.run, data.fingerprint)
         self._keep_fingerprint(data.fingerprint)
         self._go_on()
         with self.sink.phase("load", "weights") as phase:
             loaded, precision = self._load(spec, directory, phase)
+        self._tell_resumed(spec, precision, before)
         self._go_on()
         self._run(spec, data, loaded, precision, resume)
 
@@ -147,22 +156,28 @@ class Session:
         from backprop_tui.engine.worker.loading import adapt_model, load_model, load_tokenizer, use_threads
         from backprop_tui.engine.worker.methods import find_method
         from backprop_tui.engine.worker.precision import choose_precision
+        from backprop_tui.engine.worker.warm_start import has_adapter, load_adapter
 
         method = find_method(spec.model.method)
+        origin = None if self.resume else origin_of(self.run)
         precision = choose_precision(spec)
         phase.progress(0, 2, "parts", "weights")
         tokenizer = load_tokenizer(directory)
-        model = load_model(spec, directory, method, precision)
+        whole = origin is not None and not has_adapter(origin)
+        model = load_model(spec, origin if whole and origin else directory, method, precision)
         phase.progress(1, 2, "parts", "adapter" if spec.model.method != "full" else "weights")
         from_hub = spec.model.base != DEMO and not Path(spec.model.base).expanduser().is_dir()
         source = spec.model.base if from_hub else str(directory)
         loaded = adapt_model(model, tokenizer, spec, method, source)
+        if origin is not None and not whole:
+            load_adapter(loaded.model, origin)
         use_threads(precision, loaded.parameters)
         phase.progress(2, 2, "parts")
         return loaded, precision
 
     def _run(self, spec: RunSpec, data: RunData, loaded: Loaded, precision: Precision, resume: Path | None) -> None:
         from backprop_tui.engine.worker.conductor import Conductor
+        from backprop_tui.engine.worker.environment import describe
         from backprop_tui.engine.worker.loading import declared_stops
         from backprop_tui.engine.worker.measuring import Examiner
         from backprop_tui.engine.worker.rows import Sequences
@@ -191,12 +206,17 @@ class Session:
             keep=spec.run.keep,
             tokenizer=loaded.tokenizer,
             fingerprint=data.fingerprint,
+            environment=describe(spec, precision),
+            most_bytes=round(spec.run.max_checkpoint_gb * 1e9) or None,
         )
         conductor = Conductor(spec, self.sink, self.inbox, self.progress, schedule, examiner, saver)
         self.sink.send(ev.PLAN, **plan_payload(spec, data, schedule, loaded, precision, batch_size))
         trainer = make_trainer(
             spec, loaded, data.sequences, schedule, precision, batch_size, self.run.checkpoints, conductor
         )
+        parent = parent_of(self.run)
+        if parent is not None and parent.kept == "optimizer" and self.progress.step == parent.step:
+            trainer.rate_factor = parent.rate
         if self.progress.step < schedule.total_steps:
             trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
         self._end(conductor.ended_by, schedule)
@@ -228,15 +248,12 @@ class Session:
         if self.inbox.stop_asked():
             raise StoppedEarly
 
-    def _tell_versions(self, before: dict[str, str]) -> None:
-        from backprop_tui.engine.worker.saving import library_versions
+    def _tell_resumed(self, spec: RunSpec, precision: Precision, before: dict[str, Any] | None) -> None:
+        from backprop_tui.engine.worker.environment import describe, differences
 
-        now = library_versions()
-        changed = [f"{name} {old} → {now[name]}" for name, old in before.items() if now.get(name, old) != old]
-        if changed:
-            self.sink.log(
-                "warn", "worker", f"Resumed with other versions ({', '.join(changed)}): figures may differ slightly."
-            )
+        step = self.progress.step if self.progress else 0
+        differing = [] if before is None else differences(before, describe(spec, precision))
+        tell_resumed(self.run, self.sink, step if self.resume else None, differing)
 
     def _newest(self) -> str | None:
         step = self.progress.checkpoint_step if self.progress else None

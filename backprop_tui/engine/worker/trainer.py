@@ -7,7 +7,6 @@ which would walk all parameters for every micro-batch; `_get_train_sampler`, whi
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +18,18 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from backprop_tui.engine.worker.loading import Loaded
+from backprop_tui.engine.worker.movement import apply_lora_plus, movement_options, rates_in_proportion
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.engine.worker.rows import LEARNT, TOKENS, Collator, Sequences
 from backprop_tui.engine.worker.schedule import Schedule
+from backprop_tui.engine.worker.tracing import traced
 from backprop_tui.protocol.spec import RunSpec
-
-_SCHEDULES = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
-#: The fused kernel is the same AdamW in one call per step instead of several per tensor.
-_OPTIMIZERS = {"adamw_torch": "adamw_torch_fused"}
 
 
 @dataclass(frozen=True, slots=True)
 class StepFigures:
     """One optimiser step as the trainer saw it. `tokens` are the real ones of this step, `learnt` those whose loss counts;
-    `lr` is the rate it used."""
+    `lr` is the rate it used. `batches` is as `tracing.traced` says."""
 
     step: int
     epoch: float
@@ -42,6 +39,7 @@ class StepFigures:
     tokens: int
     learnt: int
     skipped: bool
+    batches: tuple[str, ...] = ()
 
 
 class Observer(Protocol):
@@ -69,13 +67,29 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
     Args:
         observer: told about every step. sequences: what is drawn from.
         in_order: draw the sequences as they stand, in every epoch; else in an order shuffled anew for each epoch.
+        lora_plus: how many times faster the adapters' B matrices move.
         options: for `SFTTrainer`.
+
+    Attributes:
+        rate_factor: set before `train` by a fork that keeps its parent's optimiser: the parent's learning rates are multiplied
+            by it and go on along this run's own schedule. None leaves what the checkpoint says.
     """
 
-    def __init__(self, observer: Observer, sequences: Sequences, *, in_order: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        observer: Observer,
+        sequences: Sequences,
+        *,
+        in_order: bool = False,
+        lora_plus: float = 1.0,
+        **options: Any,
+    ) -> None:
         self._observer = observer
+        self._lora_plus = lora_plus
         self._in_order = in_order
         self._step_tokens = self._step_learnt = 0
+        self._step_batches: tuple[str, ...] = ()
+        self.rate_factor: float | None = None
         tokenizer = options["processing_class"]
         super().__init__(
             train_dataset=sequences.index_dataset(),
@@ -89,11 +103,20 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             return SequentialSampler(self.train_dataset)
         return super()._get_train_sampler(*args, **kwargs)
 
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """The optimiser, with the groups of LoRA+."""
+        fresh = self.optimizer is None
+        optimizer = super().create_optimizer(*args, **kwargs)
+        if fresh:
+            apply_lora_plus(optimizer, self.model, self._lora_plus)
+        return optimizer
+
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         """Fetch the micro-batches of one step and count their real tokens."""
         samples, items = super().get_batch_samples(*args, **kwargs)
         self._step_tokens = sum(int(batch.pop(TOKENS)) for batch in samples)
         self._step_learnt = sum(int(batch.pop(LEARNT)) for batch in samples)
+        self._step_batches = traced(samples)
         return samples, items
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -110,6 +133,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             tokens=self._step_tokens,
             learnt=self._step_learnt,
             skipped=bool(self.accelerator.optimizer_step_was_skipped),
+            batches=self._step_batches,
         )
         if self._observer.step_end(self, figures):
             self.control.should_training_stop = True
@@ -133,6 +157,23 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         self._save_rng_state(str(directory))
         self.state.save_to_json(str(directory / "trainer_state.json"))
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self.rate_factor is not None:
+            self._follow_own_schedule(self.rate_factor)
+
+    def _follow_own_schedule(self, factor: float) -> None:
+        """After another run's optimiser was loaded: its rates times `factor`, along the schedule of this run's settings."""
+        scheduler = self.lr_scheduler
+        scheduler.base_lrs = [base * factor for base in scheduler.base_lrs]
+        shapes = getattr(scheduler, "lr_lambdas", [])
+        done = scheduler.last_epoch
+        rates = [base * shape(done) for base, shape in zip(scheduler.base_lrs, shapes, strict=False)]
+        for group, base, rate in zip(self.optimizer.param_groups, scheduler.base_lrs, rates, strict=False):
+            group["initial_lr"], group["lr"] = base, rate
+        if rates:
+            scheduler._last_lr = rates
+
     def set_learning_rate(self, rate: float, warmup_steps: int) -> float:
         """Make the next step use `rate` and the schedule fall from there; during warm-up, rise to it.
 
@@ -145,8 +186,10 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         done = scheduler.last_epoch
         factors = [max(factor(done), 0.0) for factor in scheduler.lr_lambdas]
         warming = done < warmup_steps
-        scheduler.base_lrs = [rate if warming or not factor else rate / factor for factor in factors]
-        rates = [base * factor if warming else rate for base, factor in zip(scheduler.base_lrs, factors, strict=True)]
+        wanted = rates_in_proportion(scheduler.base_lrs, rate)
+        pairs = [*zip(wanted, factors, strict=True)]
+        scheduler.base_lrs = [one if warming or not factor else one / factor for one, factor in pairs]
+        rates = [one * factor if warming else one for one, factor in pairs]
         for group, base, now in zip(self.optimizer.param_groups, scheduler.base_lrs, rates, strict=True):
             group["initial_lr"], group["lr"] = base, now
         scheduler._last_lr = rates
@@ -179,20 +222,12 @@ def make_trainer(
     mixed = precision.autocast
     config = SFTConfig(
         output_dir=str(output),
-        max_steps=schedule.total_steps,
         per_device_train_batch_size=batch_size,
         gradient_accumulation_steps=optim.accumulation,
-        learning_rate=optim.learning_rate,
-        lr_scheduler_type=_SCHEDULES[optim.schedule],
-        lr_scheduler_kwargs={"min_lr_rate": optim.min_lr_ratio} if optim.schedule == "cosine" else None,
-        warmup_steps=schedule.warmup_steps,
-        weight_decay=optim.weight_decay,
-        max_grad_norm=optim.max_grad_norm,
-        optim=_OPTIMIZERS.get(optim.optimizer, optim.optimizer),
+        **movement_options(spec, schedule, SFTConfig),
         bf16=mixed is torch.bfloat16,
         fp16=mixed is torch.float16,
         use_cpu=precision.device.type == "cpu",
-        **_recomputation(optim.gradient_checkpointing),
         seed=optim.seed,
         data_seed=optim.seed,
         max_length=None,
@@ -213,6 +248,7 @@ def make_trainer(
         observer,
         sequences,
         in_order=spec.data.order != "shuffled",
+        lora_plus=spec.lora.lora_plus if spec.model.method != "full" else 1.0,
         model=loaded.model,
         args=config,
         processing_class=loaded.tokenizer,
@@ -224,10 +260,3 @@ def make_trainer(
         if weights.requires_grad and spec.model.method != "full":
             weights.data = weights.data.float()
     return trainer
-
-
-def _recomputation(wanted: bool) -> dict[str, Any]:
-    """Gradient checkpointing under the name the installed transformers has for it (5.23 renamed it)."""
-    known = {field.name for field in dataclasses.fields(SFTConfig)}
-    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
-    return {name: wanted, f"{name}_kwargs": {"use_reentrant": False} if wanted else None}

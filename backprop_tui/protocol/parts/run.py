@@ -27,6 +27,14 @@ class RunPart(Part):
     keep: int = setting(
         3, "keep", "newest checkpoints kept; the best one is kept as well", unit="checkpoints", ge=1, le=1000
     )
+    max_checkpoint_gb: float = setting(
+        0.0,
+        "checkpoint cap",
+        "what a run's checkpoints may hold together; oldest go first, newest, best and pinned stay; 0 is no cap",
+        unit="GB",
+        advanced=True,
+        ge=0.0,
+    )
     deliver: Literal["best", "last"] = setting("last", "deliver", "which checkpoint is the result", advanced=True)
     early_stopping: int = setting(
         0,
@@ -40,5 +48,12 @@ class RunPart(Part):
         3, "samples", "answers generated from held-out prompts at each evaluation", advanced=True, ge=0, le=512
     )
     sample_tokens: int = setting(
-        96, "sample length", "longest generated answer", unit="tokens", advanced=True, ge=1, le=8192
+        96,
+        "sample length",
+        "longest generated answer",
+        unit="tokens",
+        advanced=True,
+        when="samples!=0",
+        ge=1,
+        le=8192,
     )
