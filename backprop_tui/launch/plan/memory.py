@@ -1,0 +1,122 @@
+"""Peak memory of training on one device, by part, from a rehearsal of one micro-batch on the tape.
+
+The moments that can be the highest are the backward pass of a micro-batch when gradients of the ones before it are there
+already, and the optimiser's step. Weights, adapters and optimiser state stay for the whole run and are added to both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from backprop_tui.launch.plan.decoder import Adaptation, Batch, Layer, Numbers
+from backprop_tui.launch.plan.head import Head
+from backprop_tui.launch.plan.shape import ModelShape
+from backprop_tui.launch.plan.tape import ACTIVATIONS, GRADIENTS, LOGITS, WORKSPACE, Tape, Weight
+
+#: Parts in the order they are shown.
+PARTS = ("weights", "adapters", GRADIENTS, "optimiser", ACTIVATIONS, LOGITS, WORKSPACE)
+#: Bytes per weight in four bits: half a byte, a scale of one byte for 64 weights, and a float32 for 256 of those.
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+#: Bytes per weight in eight bits, beside a float32 scale for each output.
+INT8_BYTES = 1.0
+#: What CUDA, its libraries and the allocator's unused pieces take; an estimate, where CPU figures are exact.
+CUDA_CONTEXT = 0
+CUDA_UNUSED = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that peak memory depends on.
+
+    Attributes:
+        shape: the model. numbers: formats. adapt: what is trained. batch: the largest micro-batch.
+        accumulation: micro-batches per step. checkpoint_every: layers per recomputed stretch, 0 recomputes none.
+        state_bytes: of optimiser state per trained weight. gpu: on a GPU or the CPU.
+    """
+
+    shape: ModelShape
+    numbers: Numbers
+    adapt: Adaptation
+    batch: Batch
+    accumulation: int
+    checkpoint_every: int
+    state_bytes: float
+    gpu: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Bytes on one device: the peak, and its parts at that moment (they add up to it)."""
+
+    peak: int
+    parts: dict[str, int] = field(default_factory=dict)
+
+
+def plan_memory(setup: Setup) -> MemoryPlan:
+    """Peak memory of training."""
+    weights, adapters, trained = held_weights(setup.shape, setup.adapt, setup.numbers)
+    rehearsed = _rehearse(setup)
+    width = setup.numbers.weights if setup.adapt.everything else setup.numbers.adapters
+    parts = dict.fromkeys(PARTS, 0.0) | rehearsed
+    parts["weights"], parts["adapters"] = weights, adapters
+    parts["optimiser"] = trained * setup.state_bytes
+    at_update = weights + adapters + parts["optimiser"] + trained * width
+    if at_update > sum(parts.values()):
+        parts |= {ACTIVATIONS: 0.0, LOGITS: 0.0, WORKSPACE: 0.0, GRADIENTS: trained * width}
+    if setup.gpu:
+        parts[WORKSPACE] += CUDA_UNUSED * sum(parts.values())
+    whole = {name: round(size) for name, size in parts.items()}
+    return MemoryPlan(sum(whole.values()), whole)
+
+
+def held_weights(shape: ModelShape, adapt: Adaptation, numbers: Numbers) -> tuple[float, float, int]:
+    """Bytes of the base, bytes of the adapters, and how many weights are trained."""
+    trained = shape.layers * sum(
+        rank * sum(shape.sizes[name]) for name, rank in adapt.rank.items() if name in shape.sizes
+    )
+    if adapt.everything:
+        return shape.parameters * numbers.weights, 0.0, shape.parameters
+    linear = shape.linear if adapt.bits else 0
+    per_weight = NF4_BYTES if adapt.bits == 4 else INT8_BYTES
+    base = linear * per_weight + (shape.parameters - linear) * numbers.weights
+    return base, trained * numbers.adapters, trained
+
+
+
+def _rehearse(setup: Setup) -> dict[str, float]:
+    """Bytes by part at the highest moment of the second micro-batch (the first where there is only one)."""
+    tape = Tape()
+    shape, numbers, adapt, batch = setup.shape, setup.numbers, setup.adapt, setup.batch
+    embedding = Weight(tape, shape.vocabulary * shape.hidden, numbers.weights, trained=adapt.everything)
+    layers = [Layer(tape, shape, numbers, adapt, batch, setup.gpu) for _ in range(shape.layers)]
+    head = Head(tape, shape, numbers, adapt, batch, setup.gpu, embedding if shape.tied else None)
+    for _ in range(2 if setup.accumulation > 1 else 1):
+        _pass(tape, setup, embedding, layers, head)
+    tape.zero()
+    return tape.at_peak
+
+
+def _pass(tape: Tape, setup: Setup, embedding: Weight, layers: list[Layer], head: Head) -> None:
+    batch, shape = setup.batch, setup.shape
+    # Ids, labels and mask, of eight bytes each.
+    inputs = tape.new(3 * 8 * batch.places)
+    mask = tape.new(batch.mask_rows * batch.longest**2) if batch.masked else None
+    turns = tape.new(2 * batch.longest * shape.head_size * setup.numbers.weights)
+    recomputed = setup.checkpoint_every > 0
+    if embedding.trained:
+        embedded = tape.op([embedding], batch.places * shape.hidden, setup.numbers.weights)
+    else:
+        embedded = tape.input(batch.places * shape.hidden, setup.numbers.weights, wants_gradient=recomputed)
+    x = embedded
+    for number, layer in enumerate(layers):
+        if recomputed and number % setup.checkpoint_every == 0:
+            x = tape.checkpoint(layer, x)
+        else:
+            x = layer(x)
+    loss = head(x)
+    del x, embedded
+    node = loss.node
+    del loss
+    if node is not None:
+        tape.backward(node, tape.new(8 * batch.places))
+    del inputs, mask, turns
