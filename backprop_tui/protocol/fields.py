@@ -226,6 +226,7 @@ def _setting_of(key: str, info: FieldInfo, part: str, section: str) -> Setting:
         kind = "float"
     else:
         kind = "str"
+    words = extra.get("words")
     low = high = None
     for rule in info.metadata:
         low = getattr(rule, "ge", getattr(rule, "gt", low))
@@ -246,5 +247,5 @@ def _setting_of(key: str, info: FieldInfo, part: str, section: str) -> Setting:
         minimum=low,
         maximum=high,
         when=str(extra.get("when", "")),
-        words=words if isinstance(words := extra.get("words"), dict) else {},
+        words={typed: str(meant) for typed, meant in words.items()} if isinstance(words, dict) else {},
     )

@@ -52,8 +52,8 @@ def _smaller(spec: RunSpec | None) -> str:
         half = batch // 2
         more = -(-batch * accumulation // half)
         return f"Set batch_size to {half} and accumulation to {more}: the same effective batch in smaller pieces."
-    if not spec.optim.gradient_checkpointing:
-        return "Turn gradient_checkpointing on."
+    if spec.optim.gradient_checkpointing == "off":
+        return "Set gradient_checkpointing to full."
     if spec.data.max_length > 512:
         return f"Set max_length to {spec.data.max_length // 2}, or choose qlora or a smaller model."
     return "Choose qlora or a smaller model."

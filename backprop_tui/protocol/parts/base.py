@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,7 @@ def setting(
     advanced: bool = False,
     alias: str = "",
     when: str = "",
+    words: Mapping[str, str] | None = None,
     **bounds: Any,
 ) -> Any:
     """Declare a field.
@@ -27,10 +29,14 @@ def setting(
         unit: what is counted.
         advanced: whether the form shows it only on demand.
         alias: a second name for `--set`.
-        when: where it has an effect, as `other=value` or `other=value|value`, several joined by `,`; empty is everywhere.
+        when: where it has an effect, as `other=value`, `other=value|value` or `other!=value`, several joined by `,`;
+            empty is everywhere.
+        words: what a person may type instead of one of the choices.
         bounds: `ge`, `gt`, `le`, `lt` and the like, for pydantic.
     """
     extra: dict[str, Any] = {"unit": unit, "advanced": advanced, "alias": alias, "when": when}
+    if words:
+        extra["words"] = dict(words)
     return Field(default=default, title=title, description=help, json_schema_extra=extra, **bounds)
 
 

@@ -48,6 +48,7 @@ class DataPart(Part):
         "near threshold",
         "similarity (Jaccard) from which rows count as nearly the same",
         advanced=True,
+        when="duplicates=near",
         ge=0.5,
         le=1.0,
     )
@@ -55,9 +56,22 @@ class DataPart(Part):
         2048, "max length", "longest row; what is longer is cut and counted", unit="tokens", ge=16, le=1_048_576
     )
     packing: bool = setting(False, "packing", "put several short rows into one sequence; rows never see each other")
-    eval_split: float = setting(0.02, "eval split", "share of the rows held out to measure on", ge=0.0, le=0.5)
+    padding_free: bool = setting(
+        False,
+        "padding-free",
+        "lay the rows of a batch end to end: nothing is spent on padding; needs attention auto or varlen",
+        advanced=True,
+        when="packing=off",
+    )
+    eval_split: float = setting(
+        0.02, "eval split", "share of the rows held out to measure on", when="eval_path=", ge=0.0, le=0.5
+    )
     group_by: str = setting(
-        "", "split by", "column whose rows stay on one side of the split, such as `user_id`", advanced=True
+        "",
+        "split by",
+        "column whose rows stay on one side of the split, such as `user_id`",
+        advanced=True,
+        when="eval_path=",
     )
     eval_path: str | None = setting(
         None, "eval data", "file of held-out rows; takes the place of the split", advanced=True
@@ -76,5 +90,9 @@ class DataPart(Part):
         "shuffled", "row order", "shuffled, as in the file, or curriculum: from easy to difficult", advanced=True
     )
     difficulty: str = setting(
-        "length", "difficulty", "what curriculum goes by: length, words, or a column of numbers", advanced=True
+        "length",
+        "difficulty",
+        "what curriculum goes by: length, words, or a column of numbers",
+        advanced=True,
+        when="order=curriculum",
     )
