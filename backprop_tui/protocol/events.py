@@ -19,6 +19,9 @@ PLAN = "plan"
 STEP = "step"
 EVAL = "eval"
 SAMPLE = "sample"
+STAGE = "stage"
+MERGE = "merge"
+MATRIX = "matrix"
 CHECKPOINT = "checkpoint"
 CHECKPOINT_REMOVED = "checkpoint_removed"
 TELEMETRY = "telemetry"
@@ -38,6 +41,9 @@ DURABLE = frozenset(
         ATTEMPT,
         RESUME,
         STATE,
+        STAGE,
+        MERGE,
+        MATRIX,
         CHECKPOINT,
         CHECKPOINT_REMOVED,
         FAULT,
@@ -186,6 +192,53 @@ class SamplePayload(TypedDict):
     reference: str
     output: str
     match: bool
+
+
+class StagePayload(TypedDict):
+    """A run of a multi-run begins or is over. `index` counts from 1, `of` is how many are planned.
+
+    `rows` are those it learns from, `replayed` how many of them come from earlier runs; `first_step` and `last_step` are
+    the global steps it takes.
+    """
+
+    status: Literal["begin", "end"]
+    index: int
+    of: int
+    name: str
+    rows: int
+    replayed: int
+    lr: float
+    first_step: int
+    last_step: int
+
+
+class MergePayload(TypedDict):
+    """A run's adapter was merged into the delivered one, or was not: then the delivered one is as before.
+
+    `share` is λ (None for strategies without one), `drift` 1 minus the cosine between the run's update and the merged one
+    (None for the first), `merged` how many runs the delivered adapter now holds.
+    """
+
+    index: int
+    step: int
+    strategy: str
+    share: float | None
+    drift: float | None
+    accepted: bool
+    reason: str
+    merged: int
+
+
+class MatrixPayload(TypedDict):
+    """Held-out losses of the merged adapter on every task after run `index`; 0 is the untouched base. `tasks` names them.
+
+    A loss is None where a task holds no rows out.
+    """
+
+    index: int
+    step: int
+    tasks: list[str]
+    losses: list[float | None]
 
 
 class CheckpointPayload(TypedDict):

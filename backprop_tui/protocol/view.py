@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from backprop_tui.protocol import events as ev
-from backprop_tui.protocol import telemetry
+from backprop_tui.protocol import multi_view, telemetry
 from backprop_tui.protocol.changes import BatchSizes, Changes, RateChange, with_rate
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
@@ -34,6 +34,7 @@ class RunView:
 
     Attributes:
         resumed: how the present attempt went on from earlier weights (`events.ResumePayload`), None when it began afresh.
+        multi: runs, merges and matrix of a multi-run (`protocol.multi_view`); {} for a single run.
         telemetry: the newest readings put together, as `protocol.telemetry` describes; {} before the first.
         pace: step times, rates and what evaluations and saves cost.
         held_s: seconds with a process at work, over all attempts, pauses included. paused_s: seconds of those paused.
@@ -68,6 +69,7 @@ class RunView:
     checkpoints: list[int] = field(default_factory=list)
     result: str | None = None
     resumed: dict[str, Any] | None = None
+    multi: dict[str, Any] = field(default_factory=dict)
     phase: str | None = None
     phase_done: int | None = None
     phase_total: int | None = None
@@ -180,6 +182,8 @@ def _on_attempt(view: RunView, event: Event) -> None:
         view.batch = batch.to_dict()
     resume_step = event.data.get("resume_step")
     view.step = int(resume_step) if resume_step is not None else 0
+    if view.multi:
+        multi_view.forget_from(view.multi, view.step)
     view.recent_step_s = []
     view.pace.new_attempt()
     view.telemetry, view.sensed_mono = {}, None
@@ -240,6 +244,10 @@ def _on_eval(view: RunView, event: Event) -> None:
         view.exact_match = number(event.data["exact_match"])
     if event.data.get("best"):
         view.best_eval_loss, view.best_eval_step = view.eval_loss, event.data.get("step")
+
+
+def _on_multi(view: RunView, event: Event) -> None:
+    multi_view.fold(view.multi, event)
 
 
 def _on_checkpoint(view: RunView, event: Event) -> None:
@@ -319,6 +327,9 @@ _HANDLERS = {
     ev.PLAN: _on_plan,
     ev.STEP: _on_step,
     ev.EVAL: _on_eval,
+    ev.STAGE: _on_multi,
+    ev.MERGE: _on_multi,
+    ev.MATRIX: _on_multi,
     ev.CHECKPOINT: _on_checkpoint,
     ev.CHECKPOINT_REMOVED: _on_checkpoint_removed,
     ev.TELEMETRY: _on_telemetry,
