@@ -295,7 +295,7 @@ def _on_alert(view: RunView, event: Event) -> None:
 
 def _on_command(view: RunView, event: Event) -> None:
     args = event.data.get("args") or {}
-    if "from_step" in args:
+    if event.data.get("name") == "set" and "from_step" in args:
         change = {"id": event.data.get("id"), "step": args["from_step"]}
         _change_rate(view, {**change, "rate": args.get("learning_rate"), "factor": args.get("lr_factor")})
 

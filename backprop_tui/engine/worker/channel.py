@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from backprop_tui.protocol import events as ev
+from backprop_tui.protocol.changes import RateChange
 from backprop_tui.protocol.codec import to_json
 from backprop_tui.protocol.commands import Command, CommandName
 from backprop_tui.protocol.errors import UsageError
@@ -31,11 +32,22 @@ class StoppedEarly(Exception):
     """A stop arrived before the first step: there is nothing to save."""
 
 
+class StoppedSpoilt(Exception):
+    """A stop arrived when the weights were no numbers any more: there is nothing worth saving."""
+
+
+class Rewind(Exception):
+    """Asked to go on from the last checkpoint, which takes another worker."""
+
+
 class EventSink:
     """Sends events to the host. Thread-safe; never raises; never blocks.
 
     Args:
         fd: write end of the pipe; made non-blocking and owned from here on.
+
+    Attributes:
+        struck: the phase in which an exception came up, None while none did.
     """
 
     def __init__(self, fd: int) -> None:
@@ -47,6 +59,7 @@ class EventSink:
         self._ended = False
         self._broken = False
         self._flusher: threading.Thread | None = None
+        self.struck: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -74,9 +87,10 @@ class EventSink:
         """A line worth showing."""
         self.send(ev.LOG, level=level, source=source, message=message)
 
-    def command_done(self, command: Command, ok: bool, detail: str) -> None:
-        """Answer a command after it took effect, or could not."""
-        self.send(ev.COMMAND_DONE, id=command.id, name=command.name.value, ok=ok, detail=detail)
+    def command_done(self, command: Command, ok: bool, detail: str, rate: RateChange | None = None) -> None:
+        """Answer a command after it took effect, or could not; `rate` is how it changed the learning rate."""
+        words = {} if rate is None else {"rate": rate.to_dict()}
+        self.send(ev.COMMAND_DONE, id=command.id, name=command.name.value, ok=ok, detail=detail, **words)
 
     @contextlib.contextmanager
     def phase(self, name: ev.PhaseName, detail: str = "") -> Iterator[Phase]:
@@ -85,6 +99,9 @@ class EventSink:
         self.send(ev.PHASE, phase=name, status="start", detail=detail)
         try:
             yield Phase(self, name)
+        except BaseException:
+            self.struck = self.struck or name
+            raise
         finally:
             self.send(ev.PHASE, phase=name, status="end", seconds=round(time.perf_counter() - started, 4))
 
@@ -188,6 +205,7 @@ class Inbox:
         self._commands: deque[Command] = deque()
         self._stop_reason: str | None = None
         self._stop_requests = 0
+        self._stop_since = 0.0
         self._host_lost = False
 
     def stop_asked(self) -> bool:
@@ -198,6 +216,11 @@ class Inbox:
     def stop_reason(self) -> str:
         """Why, as a sentence; empty while nobody asked."""
         return self._stop_reason or ""
+
+    @property
+    def stop_since(self) -> float:
+        """When a stop was first asked for, on the monotonic clock; 0 while nobody asked."""
+        return self._stop_since
 
     @property
     def stop_requests(self) -> int:
@@ -230,7 +253,7 @@ class Inbox:
             self._stop_requests += 1
             self._host_lost = self._host_lost or host_lost
             if self._stop_reason is None:
-                self._stop_reason = reason
+                self._stop_reason, self._stop_since = reason, time.monotonic()
             self._changed.notify_all()
 
     def drain(self) -> list[Command]:

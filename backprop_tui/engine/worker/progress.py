@@ -21,6 +21,7 @@ class Progress:
         best_loss, best_step: lowest held-out loss and where; None before the first measurement.
         evals_without_better: measurements since then.
         checkpoint_step: the newest checkpoint, None if there is none.
+        rate_change: the last change of the learning rate (its command's id), "" before the first.
     """
 
     step: int = 0
@@ -29,6 +30,7 @@ class Progress:
     best_step: int | None = None
     evals_without_better: int = 0
     checkpoint_step: int | None = None
+    rate_change: str = ""
 
     def measured(self, step: int, loss: float) -> bool:
         """Note a held-out loss; returns whether it is the best so far (NaN never is)."""
