@@ -134,6 +134,15 @@ _MOST_RECENT = 2
 _AFTER_THE_SCAN = {"max_length", "packing", "eval_split", "eval_path", "train_on", "max_rows"}
 
 
+def scanned(data: DataSet, part: DataPart, on_progress: Progress | None = None, *, held_out: bool = False) -> Scan:
+    """What `check` found in these rows, or finds now.
+
+    Raises:
+        DataError, UsageError: as `check`.
+    """
+    return _scanned(data, whole(part) if held_out else part, on_progress)
+
+
 def _scanned(data: DataSet, part: DataPart, on_progress: Progress | None) -> Scan:
     """A scan, remembered while the files and the settings that matter to it stay the same."""
     settings = sorted(part.model_dump(exclude=_AFTER_THE_SCAN).items())
