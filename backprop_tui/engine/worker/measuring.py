@@ -69,19 +69,22 @@ class Examiner:
         """Whether there is anything to measure on."""
         return self._sequences is not None or bool(self._prompts)
 
-    def measure(self, trainer: StepTrainer, source: Literal["base", "tuned"]) -> bool | None:
+    def measure(
+        self, trainer: StepTrainer, source: Literal["base", "tuned"], known: float | None = None
+    ) -> bool | None:
         """Send `sample` events and an `eval` event for the present step.
 
-        The base is measured without being a candidate for the best.
+        The base is measured without being a candidate for the best. `known` is the held-out loss where it was measured
+        already.
 
         Returns:
             Whether the loss is the best so far; None when it was not measured: nothing held out, or asked to stop.
         """
         step = self._progress.step
         started = time.perf_counter()
-        with _undisturbed(trainer.model):
+        with undisturbed(trainer.model):
             match = self._answer(trainer, step, source)
-            loss = self._held_out_loss(trainer)
+            loss = self._held_out_loss(trainer) if known is None else known
         if loss is None:
             return None
         best = source == "tuned" and self._progress.measured(step, loss)
@@ -157,7 +160,7 @@ def _perplexity(loss: float) -> float | None:
 
 
 @contextlib.contextmanager
-def _undisturbed(model: Any) -> Iterator[None]:
+def undisturbed(model: Any) -> Iterator[None]:
     """Evaluation mode, and the random numbers given back: measuring must not change what is learnt."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     training = model.training
