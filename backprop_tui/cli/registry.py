@@ -53,6 +53,12 @@ COMMANDS: dict[str, CliCommand] = {
     "set": CliCommand("steer", "change the learning rate of a run: set [RUN] lr=1e-4", "control"),
     "stop": CliCommand("steer", "save a checkpoint and end a run", "control"),
     "abort": CliCommand("steer", "end a run at once, without saving", "control"),
+    "fork": CliCommand("start", "start a run of its own from a checkpoint of another, with other settings", "fork"),
+    "pin": CliCommand("keep", "keep the checkpoint of a step for good: pin RUN STEP", "pin"),
+    "unpin": CliCommand("keep", "let retention have a pinned checkpoint again", "pin"),
+    "prune": CliCommand(
+        "keep", "delete old checkpoints; the newest, the best, the result and pinned ones stay", "prune"
+    ),
     "save": CliCommand("keep", "copy what a run delivers, for use in plain PEFT or transformers", "save"),
     "delete": CliCommand("keep", "delete a run with its checkpoints", "delete"),
     "data": CliCommand("look around", "inspect, convert, filter, split and compare datasets", "data"),

@@ -11,7 +11,9 @@ from backprop_tui.cli.parser import add_json, add_run
 from backprop_tui.protocol.commands import Command, CommandName
 from backprop_tui.protocol.errors import EXIT_OK, TryAgainError
 from backprop_tui.protocol.states import RunState
+from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import find_run
+from backprop_tui.store.resuming import Candidate
 from backprop_tui.store.summary import load_summary
 
 
@@ -37,11 +39,17 @@ def run(args: Namespace, out: Output) -> int:
     from backprop_tui.launch.start import resume_run
 
     require("train")
-    resume_run(found)
+    told: list[Candidate] = []
+    resume_run(found, tell=told.append)
+    (candidate,) = told
     if args.json:
-        out.json({"run": found.id, "short_id": found.short_id, "path": str(found.path), "from": summary.resume_step})
+        skipped = [{"step": info.step, "problem": info.problem} for info in candidate.skipped]
+        names = {"run": found.id, "short_id": found.short_id, "path": str(found.path)}
+        out.json({**names, "from": candidate.step, "skipped": skipped})
         return EXIT_OK
     out.line(found.id)
-    start = "step 0" if summary.resume_step is None else f"step {words.count(summary.resume_step)}"
+    if candidate.skipped:
+        out.say(safe_text(candidate.words(), limit=1000))
+    start = "step 0" if candidate.step is None else f"step {words.count(candidate.step)}"
     out.say(f"Run {found.short_id} goes on from {start}. `backprop attach {found.short_id}` shows it.")
     return EXIT_OK

@@ -11,9 +11,11 @@ from backprop_tui.cli.dataset_words import dataset_facts
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json, add_run
 from backprop_tui.protocol.errors import EXIT_OK, DataError
+from backprop_tui.protocol.resume_words import lineage_words, resume_sentence
 from backprop_tui.protocol.text import safe_block, safe_text
-from backprop_tui.store import checkpoints
-from backprop_tui.store.layout import find_run
+from backprop_tui.store import checkpoints, retention
+from backprop_tui.store.layout import RunDir, find_run
+from backprop_tui.store.lineage import Parent, children_of, parent_of
 from backprop_tui.store.summary import RunSummary, load_summary
 
 _LABEL = 13
@@ -35,19 +37,41 @@ def run(args: Namespace, out: Output) -> int:
         spec = {}
         out.say(str(error))
     saved = checkpoints.list_checkpoints(found)
+    shelf, parent, forks = retention.look_at(summary), parent_of(found), children_of(found)
     dataset = found.read_dataset()
     if args.json:
-        listed = [{"step": c.step, "path": str(c.path), "bytes": c.bytes, "problem": c.problem} for c in saved]
-        out.json({**summary.to_dict(), "spec": spec, "dataset": dataset, "checkpoints": listed})
+        listed = [
+            {
+                "step": c.step,
+                "path": str(c.path),
+                "bytes": c.bytes,
+                "problem": c.problem,
+                "pinned": None if shelf.pinned is None else c.step in shelf.pinned,
+                "stays": list(retention.words_of(c.step, shelf)),
+            }
+            for c in saved
+        ]
+        family = {"parent": parent.to_dict() if parent else None, "forks": [fork.id for fork in forks]}
+        out.json({**summary.to_dict(), "spec": spec, "dataset": dataset, **family, "checkpoints": listed})
         return EXIT_OK
-    for label, text in (*_facts(summary, spec, out), *dataset_facts(dataset or {})):
+    for label, text in (*_facts(summary, spec, out), *_family(summary, parent, forks), *dataset_facts(dataset or {})):
         out.line(out.style(f"{label:<{_LABEL}}", "dim") + text)
     for index, info in enumerate(saved):
         label = "checkpoints" if index == 0 else ""
         problem = f"  {safe_text(info.problem)}" if info.problem else ""
-        text = f"step {words.count(info.step)}  {words.size(info.bytes)}{problem}"
+        marks = ", ".join(retention.words_of(info.step, shelf))
+        text = f"step {words.count(info.step)}  {words.size(info.bytes)}{f'  {marks}' if marks else ''}{problem}"
         out.line(out.style(f"{label:<{_LABEL}}", "dim") + text)
     return EXIT_OK
+
+
+def _family(summary: RunSummary, parent: Parent | None, forks: list[RunDir]) -> Iterator[tuple[str, str]]:
+    if parent is not None:
+        yield "fork of", lineage_words(parent.to_dict())
+    if forks:
+        yield "forks", " ".join(fork.short_id for fork in forks)
+    if summary.view.resumed:
+        yield "resumed", resume_sentence(summary.view.resumed)
 
 
 def _facts(summary: RunSummary, spec: dict[str, Any], out: Output) -> Iterator[tuple[str, str]]:

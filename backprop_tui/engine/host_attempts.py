@@ -24,7 +24,7 @@ from backprop_tui.protocol.changes import VARIABLE, BatchSizes, Changes
 from backprop_tui.protocol.errors import BackpropError, UnavailableError
 from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.view import RunView
-from backprop_tui.store import checkpoints
+from backprop_tui.store import resuming
 from backprop_tui.store.layout import RunDir, checkpoint_step
 from backprop_tui.store.locks import RunLock
 
@@ -240,7 +240,7 @@ class Attempts:
                 self._finish("failed", str(decision.fault.get("cause", "")))
                 return
             owner.take_stock()
-            newest = await loop.run_in_executor(None, checkpoints.newest_valid, run)
+            newest = (await loop.run_in_executor(None, resuming.find_candidate, run)).info
             if self._stopping:
                 self._finish("aborted" if self.aborting else "stopped", "Asked to stop between two attempts.")
                 return

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,9 @@ from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.engine.host_faults import log_tail
 from backprop_tui.engine.host_ready import read_answer
 from backprop_tui.protocol.errors import BackpropError, TryAgainError, UnavailableError
-from backprop_tui.store import checkpoints, locks
+from backprop_tui.store import locks
 from backprop_tui.store.layout import RunDir, create_run
+from backprop_tui.store.resuming import Candidate, find_candidate
 
 if TYPE_CHECKING:
     from backprop_tui.protocol.spec import RunSpec
@@ -58,13 +59,20 @@ def start_run(spec: RunSpec) -> RunDir:
     try:
         launch_engine(run)
     except BackpropError:
-        _discard(run)
+        discard(run)
         raise
     return run
 
 
-def resume_run(run: RunDir, engine: Sequence[str] = ENGINE_COMMAND) -> RunDir:
+def resume_run(
+    run: RunDir, engine: Sequence[str] = ENGINE_COMMAND, *, tell: Callable[[Candidate], None] = lambda candidate: None
+) -> RunDir:
     """Start the next attempt from the newest checkpoint whose every byte is as written; from step 0 without one.
+
+    Args:
+        run: the run.
+        engine: the host's command line without its arguments.
+        tell: told what it goes on from, and what was passed over, before the engine starts.
 
     Raises:
         TryAgainError: RUN_HELD, the run is live.
@@ -76,8 +84,9 @@ def resume_run(run: RunDir, engine: Sequence[str] = ENGINE_COMMAND) -> RunDir:
     run.read_spec()
     require("train")
     _await_release(run)
-    newest = checkpoints.newest_valid(run)
-    resume = None if newest is None else newest.path.relative_to(run.path).as_posix()
+    candidate = find_candidate(run)
+    tell(candidate)
+    resume = None if candidate.info is None else candidate.info.path.relative_to(run.path).as_posix()
     launch_engine(run, resume=resume, engine=engine)
     return run
 
@@ -179,7 +188,8 @@ def _await_release(run: RunDir) -> None:
         time.sleep(0.05)
 
 
-def _discard(run: RunDir) -> None:
+def discard(run: RunDir) -> None:
+    """Delete a run that could not be started; what can't be deleted stays."""
     from backprop_tui.store.remove import delete_run
 
     with contextlib.suppress(BackpropError, OSError):

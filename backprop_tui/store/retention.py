@@ -1,21 +1,24 @@
 """Which checkpoints go: by step, by the best measurement, by pins and by a cap on bytes; never by the time of a file.
 
-What must stay (`Shelf.sacred`): the newest sound one, because a resume goes on from it; the best one; every pinned one. What
-is not ours (no manifest, another name, a symbolic link) is neither counted nor touched.
+What must stay (`Shelf.sacred`): the newest sound one, because a resume goes on from it; the best one; the one the run
+delivers; every pinned one. What is not ours (no manifest, another name, a symbolic link) is neither counted nor touched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.protocol.errors import DataError, TryAgainError
 from backprop_tui.store.checkpoints import CheckpointInfo, list_checkpoints, read_manifest, remove_checkpoint
-from backprop_tui.store.layout import RunDir
+from backprop_tui.store.layout import RunDir, checkpoint_step
 from backprop_tui.store.notes import alone
 from backprop_tui.store.pins import read_pins
+
+if TYPE_CHECKING:
+    from backprop_tui.store.summary import RunSummary
 
 Why = Literal["count", "size", "damaged"]
 
@@ -36,11 +39,13 @@ class Shelf:
     Attributes:
         infos: by ascending step. best: step of the best measurement, None before the first.
         pinned: steps a person keeps; None when nobody can say, and then nothing goes.
+        delivered: step of the run's result, None before its end.
     """
 
     infos: tuple[CheckpointInfo, ...]
     best: int | None
     pinned: frozenset[int] | None
+    delivered: int | None = None
 
     @property
     def newest(self) -> int | None:
@@ -50,7 +55,7 @@ class Shelf:
     @property
     def sacred(self) -> frozenset[int]:
         """Steps that never go on our own account."""
-        always = {step for step in (self.newest, self.best) if step is not None}
+        always = {step for step in (self.newest, self.best, self.delivered) if step is not None}
         return frozenset(always | (self.pinned or frozenset()))
 
     @property
@@ -59,10 +64,18 @@ class Shelf:
         return sum(info.bytes or 0 for info in self.infos)
 
 
-def look(run: RunDir, best: int | None) -> Shelf:
+def look(run: RunDir, best: int | None, delivered: int | None = None) -> Shelf:
     """The checkpoints of a run as the disk has them now, judged by names and sizes."""
     ours = tuple(info for info in list_checkpoints(run) if read_manifest(info.path) is not None)
-    return Shelf(ours, best, read_pins(run))
+    return Shelf(ours, best, read_pins(run), delivered)
+
+
+def look_at(summary: RunSummary) -> Shelf:
+    """The checkpoints of a run as `look` finds them, with the best one and the result as its journal says."""
+    view, run = summary.view, summary.run
+    name = str(view.result or "").rpartition("/")[2]
+    best = view.best_eval_step
+    return look(run, best if isinstance(best, int) else None, checkpoint_step(name))
 
 
 def plan(shelf: Shelf, *, keep: int | None = None, most_bytes: int | None = None) -> list[Removal]:
@@ -137,7 +150,12 @@ def prune(run: RunDir, removals: Iterable[Removal]) -> list[Removal]:
 
 
 def words_of(step: int, shelf: Shelf) -> Sequence[str]:
-    """Why the checkpoint of a step stays: any of newest, best, pinned."""
+    """Why the checkpoint of a step stays: any of newest, best, result, pinned."""
     pinned = shelf.pinned or frozenset()
-    marks = (("newest", step == shelf.newest), ("best", step == shelf.best), ("pinned", step in pinned))
+    marks = (
+        ("newest", step == shelf.newest),
+        ("best", step == shelf.best),
+        ("result", step == shelf.delivered),
+        ("pinned", step in pinned),
+    )
     return [word for word, holds in marks if holds]
