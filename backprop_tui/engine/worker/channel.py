@@ -263,10 +263,10 @@ class Inbox:
             self._commands.clear()
         return taken
 
-    def wait(self, known_stops: int = 0) -> None:
-        """Sleep until there is a command, or more stop requests than the caller knows of."""
+    def wait(self, known_stops: int = 0, timeout: float | None = None) -> None:
+        """Sleep until there is a command, or more stop requests than the caller knows of, at most `timeout` seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._commands) or self._stop_requests > known_stops)
+            self._changed.wait_for(lambda: bool(self._commands) or self._stop_requests > known_stops, timeout)
 
     def _read(self, fd: int) -> None:
         with os.fdopen(fd, "rb") as lines:
