@@ -53,7 +53,8 @@ def datasets(names: Sequence[str], sources: Sequence[int], held_sources: Sequenc
     """One task a source, in the order they were given.
 
     Args:
-        names: of the sources. sources: for each training row, which it is from.
+        names: of the sources.
+        sources: for each training row, which it is from.
         held_sources: the same of the held-out rows; None where they come from a file of their own, which every task shares.
         held: number of held-out rows.
 
