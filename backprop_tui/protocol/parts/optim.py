@@ -90,6 +90,12 @@ class OptimPart(Part):
     steps: int = setting(0, "steps", "stop after this many optimiser steps; 0 goes by epochs", alias="max_steps", ge=0)
     batch_size: int = setting(4, "batch / device", "rows per forward pass (micro-batch)", unit="rows", ge=1, le=4096)
     accumulation: int = setting(4, "accumulation", "micro-batches per optimiser step", ge=1, le=4096)
+    micro_batch: Literal["fixed", "auto"] = setting(
+        "fixed",
+        "micro-batch",
+        "auto splits batch x accumulation anew: the largest power of two that fits the memory; as many rows a step",
+        advanced=True,
+    )
     weight_decay: float = setting(
         0.01, "weight decay", "pull of all trained weights towards zero", advanced=True, ge=0.0, le=1.0
     )
