@@ -98,18 +98,11 @@ def _checked(
 
 
 def _check_packages(spec: RunSpec) -> None:
-    from backprop_tui.hardware.extras import installed_version, require
+    from backprop_tui.hardware.extras import require
+    from backprop_tui.launch.variants import check_variants
 
     require("train")
-    needs_bnb = spec.model.method == "qlora" or spec.optim.optimizer in ("adamw_bnb_8bit", "paged_adamw_8bit")
-    if needs_bnb and installed_version("bitsandbytes") is None:
-        what = "qlora" if spec.model.method == "qlora" else spec.optim.optimizer
-        raise UnavailableError(
-            "EXTRA_MISSING",
-            f"{what} needs bitsandbytes, which is not installed.",
-            "Run `pip install bitsandbytes`, or choose lora with adamw_torch.",
-            {"extra": "train", "missing": ["bitsandbytes"]},
-        )
+    check_variants(spec)
 
 
 def _check_runs_dir() -> None:

@@ -11,6 +11,7 @@ from backprop_tui.data import training_set
 from backprop_tui.data.children.remote import RemoteTokenizer
 from backprop_tui.data.formats import Conversation
 from backprop_tui.data.looking.packing import pack_rows
+from backprop_tui.engine.worker.attention import uses_rows
 from backprop_tui.engine.worker.channel import Phase
 from backprop_tui.engine.worker.measuring import Prompt
 from backprop_tui.engine.worker.rows import RowStore, Sequences
@@ -68,9 +69,9 @@ def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
         packs = pack_rows(
             train.lengths, data.max_length, spec.optim.batch_size, spec.optim.seed, in_order=data.order != "shuffled"
         )
-        sequences = Sequences(train, packs, packed=True)
+        sequences = Sequences(train, packs, packed=True, flat=uses_rows(spec))
     else:
-        sequences = Sequences.plain(train)
+        sequences = Sequences.plain(train, flat=uses_rows(spec))
     return RunData(
         train=train,
         held_out=RowStore(built.eval),

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from backprop_tui.engine.worker.attention import attention_of, check_attention
 from backprop_tui.engine.worker.methods import Method
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.protocol.errors import BackpropError, DataError
@@ -54,8 +55,9 @@ def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precis
 
     Raises:
         DataError: the weights or the configuration can't be used, or weights are missing (transformers would make them up).
+        UnavailableError: the model can't attend as it is asked to.
     """
-    options: dict[str, Any] = {"dtype": precision.weights, "attn_implementation": "sdpa"}
+    options: dict[str, Any] = {"dtype": precision.weights, "attn_implementation": attention_of(spec)}
     if precision.device.type == "cuda":
         options["device_map"] = {"": str(precision.device)}
     options |= method.weights_options(spec, precision)
@@ -83,6 +85,7 @@ def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precis
             f"{safe_text(missing[0], limit=80)}.",
             "Get a complete copy of the model.",
         )
+    check_attention(model, spec)
     return model
 
 

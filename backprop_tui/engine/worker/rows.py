@@ -90,16 +90,20 @@ class RowStore:
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """What the trainer draws from: each sequence is one row, or several packed ones."""
+    """What the trainer draws from: each sequence is one row, or several packed ones.
+
+    `flat` lays all sequences of a batch end to end in one line, and tells the attention where rows begin.
+    """
 
     store: RowStore
     packs: Sequence[Sequence[int]]
     packed: bool
+    flat: bool = False
 
     @classmethod
-    def plain(cls, store: RowStore) -> Sequences:
+    def plain(cls, store: RowStore, *, flat: bool = False) -> Sequences:
         """One sequence per row."""
-        return cls(store, [[index] for index in range(len(store))], packed=False)
+        return cls(store, [[index] for index in range(len(store))], packed=False, flat=flat)
 
     def __len__(self) -> int:
         return len(self.packs)
@@ -117,6 +121,8 @@ class Collator:
     Unpacked: `input_ids`, `attention_mask`, `labels`. Packed: `input_ids`, `position_ids`, `labels` and no attention
     mask; positions restart with each row, from which transformers builds a mask that keeps rows apart (it looks at
     positions only when there is neither a mask nor a cache). Padding counts as one more row with nothing to learn.
+    Flat: as packed, in one line without padding, with `cu_seq_lens_q` and `cu_seq_lens_k`, shape (rows + 1,) int32, and
+    `max_length_q` and `max_length_k`: where rows begin, and how long the longest is.
     """
 
     def __init__(self, sequences: Sequences, pad_id: int) -> None:
@@ -131,6 +137,9 @@ class Collator:
         """The tensors of these sequences, and under `TOKENS` and `LEARNT` how many tokens are real and learnt."""
         sequences = self._sequences
         rows = [[sequences.store.row(index) for index in sequences.packs[number]] for number in numbers]
+        if sequences.flat:
+            rows = [[row for pack in rows for row in pack]]
+        restarting = sequences.packed or sequences.flat
         longest = max(sum(len(ids) for ids, _ in pack) for pack in rows)
         shape = (len(rows), longest)
         input_ids = np.full(shape, self._pad_id, dtype=np.int64)
@@ -141,14 +150,22 @@ class Collator:
             for ids, targets in pack:
                 end = at + len(ids)
                 input_ids[line, at:end], labels[line, at:end] = ids, targets
-                extra[line, at:end] = np.arange(len(ids)) if sequences.packed else 1
+                extra[line, at:end] = np.arange(len(ids)) if restarting else 1
                 at = end
-            if sequences.packed:
+            if restarting:
                 extra[line, at:] = np.arange(longest - at)
         return {
             "input_ids": torch.from_numpy(input_ids),
-            "position_ids" if sequences.packed else "attention_mask": torch.from_numpy(extra),
+            "position_ids" if restarting else "attention_mask": torch.from_numpy(extra),
             "labels": torch.from_numpy(labels),
+            **(_bounds([len(ids) for ids, _ in rows[0]]) if sequences.flat else {}),
             TOKENS: sum(len(ids) for pack in rows for ids, _ in pack),
             LEARNT: sum(int((targets != IGNORED).sum()) for pack in rows for _, targets in pack),
         }
+
+
+def _bounds(lengths: Sequence[int]) -> dict[str, Any]:
+    """Where rows of these lengths begin and end in one line, under the names transformers' attention functions know."""
+    ends = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32)
+    longest = max(lengths)
+    return {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": longest, "max_length_k": longest}
