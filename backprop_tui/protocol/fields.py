@@ -22,6 +22,7 @@ from backprop_tui.protocol.spec import RunSpec
 SECTIONS: tuple[tuple[str, str], ...] = (
     ("model", "model"),
     ("adapter", "lora"),
+    ("task", "task"),
     ("data", "data"),
     ("optimiser", "optim"),
     ("run", "run"),

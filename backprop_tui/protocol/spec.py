@@ -18,10 +18,12 @@ from backprop_tui.protocol.parts.multi import MultiPart
 from backprop_tui.protocol.parts.optim import Optimizer, OptimPart, Schedule
 from backprop_tui.protocol.parts.recovery import RecoveryPart
 from backprop_tui.protocol.parts.run import RunPart
+from backprop_tui.protocol.parts.task import ROWS_OF, Objective, TaskPart
 
 __all__ = [
-    "DType", "DataFormat", "DataPart", "Device", "Duplicates", "LoraPart", "Method", "ModelPart", "MultiPart", "OptimPart",
-    "Optimizer", "RecoveryPart", "RowOrder", "RunPart", "RunSpec", "Schedule", "TrainOn",
+    "ROWS_OF", "DType", "DataFormat", "DataPart", "Device", "Duplicates", "LoraPart", "Method", "ModelPart", "MultiPart",
+    "Objective", "OptimPart", "Optimizer", "RecoveryPart", "RowOrder", "RunPart", "RunSpec", "Schedule", "TaskPart",
+    "TrainOn",
 ]  # fmt: skip
 
 
@@ -39,6 +41,7 @@ class RunSpec(Part):
     preset: str = Field(default="balanced", max_length=120)
     model: ModelPart = Field(default_factory=ModelPart)
     lora: LoraPart = Field(default_factory=LoraPart)
+    task: TaskPart = Field(default_factory=TaskPart)
     data: DataPart = Field(default_factory=DataPart)
     optim: OptimPart = Field(default_factory=OptimPart)
     run: RunPart = Field(default_factory=RunPart)
@@ -51,13 +54,22 @@ class RunSpec(Part):
         if self.name:
             return self.name
         base = self.model.base.rstrip("/").rsplit("/", 1)[-1].lower() or "model"
+        task = "" if self.task.objective == "sft" else f"-{self.task.objective}"
         rank = "" if self.model.method == "full" else f"-r{self.lora.rank}"
-        return f"{base}-{self.model.method}{rank}"
+        return f"{base}{task}-{self.model.method}{rank}"
 
     @property
     def effective_batch(self) -> int:
         """Rows per optimiser step on one device."""
         return self.optim.batch_size * self.optim.accumulation
+
+    @property
+    def in_force(self) -> RunSpec:
+        """The spec without ways of batching that its objective has no use for: pairs are neither packed nor laid end to end."""
+        data = self.data
+        if self.task.objective == "sft" or not (data.packing or data.padding_free):
+            return self
+        return self.model_copy(update={"data": data.model_copy(update={"packing": False, "padding_free": False})})
 
     @model_validator(mode="after")
     def _measurable(self) -> RunSpec:
@@ -71,6 +83,8 @@ class RunSpec(Part):
             return self
         if self.model.method == "full":
             raise ValueError("a multi-run merges adapters: choose method lora or qlora")
+        if self.task.objective != "sft":
+            raise ValueError("a multi-run merges what imitation learnt: choose objective sft")
         if self.run.early_stopping:
             raise ValueError("early_stopping ends a single run: a multi-run takes patience, counted in runs")
         if (self.multi.patience or self.multi.gate in ("eval", "both")) and not (

@@ -55,13 +55,18 @@ class DataPart(Part):
     max_length: int = setting(
         2048, "max length", "longest row; what is longer is cut and counted", unit="tokens", ge=16, le=1_048_576
     )
-    packing: bool = setting(False, "packing", "put several short rows into one sequence; rows never see each other")
+    packing: bool = setting(
+        False,
+        "packing",
+        "put several short rows into one sequence; rows never see each other",
+        when="objective=sft",
+    )
     padding_free: bool = setting(
         False,
         "padding-free",
         "lay the rows of a batch end to end: nothing is spent on padding; needs attention auto or varlen",
         advanced=True,
-        when="packing=off",
+        when="objective=sft,packing=off",
     )
     eval_split: float = setting(
         0.02, "eval split", "share of the rows held out to measure on", when="eval_path=", ge=0.0, le=0.5
@@ -76,7 +81,9 @@ class DataPart(Part):
     eval_path: str | None = setting(
         None, "eval data", "file of held-out rows; takes the place of the split", advanced=True
     )
-    train_on: TrainOn = setting("answers", "train on", "answers masks the prompts out of the loss", advanced=True)
+    train_on: TrainOn = setting(
+        "answers", "train on", "answers masks the prompts out of the loss", advanced=True, when="objective=sft"
+    )
     max_rows: int = setting(
         0,
         "row limit",
