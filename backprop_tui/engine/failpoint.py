@@ -1,9 +1,11 @@
-"""Deterministic misfortune for crash tests: `FAILPOINT=name:n[:action]` strikes at the n-th pass of a named point.
+"""Deterministic misfortune for crash tests: `FAILPOINT=name:n[:action[@attempt]]` strikes at the n-th pass of a named point.
 
-Actions: kill (SIGKILL, the default), segv, exit (code 3), raise (FailpointError), disk_full (OSError ENOSPC). Without the
+Actions: kill (SIGKILL, the default), segv, exit (code 3), raise (FailpointError), disk_full (OSError ENOSPC), memory
+(PyTorch's OutOfMemoryError), term (SIGTERM). With an attempt it strikes only in the worker of that number. Without the
 variable a point costs one comparison. Several are separated by commas.
 
-Points: host.start, host.journal, worker.step, worker.save.begin, worker.save.file, worker.save.rename.
+Points: host.start, host.journal, worker.step, worker.pass, worker.eval, worker.save.begin, worker.save.file,
+worker.save.rename.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 from collections.abc import Callable
 
 VARIABLE = "FAILPOINT"
@@ -24,7 +27,8 @@ def hit(name: str) -> None:
     """Pass the named point.
 
     Raises:
-        FailpointError: action raise. OSError: action disk_full. The other actions end the process.
+        FailpointError: action raise. OSError: action disk_full. torch.OutOfMemoryError: action memory. The other actions
+            signal or end the process.
     """
     if not _armed or name not in _armed:
         return
@@ -55,12 +59,24 @@ def _disk_full(name: str) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
 
 
+def _memory(name: str) -> None:
+    # Whoever passes such a point has imported torch; this module must not.
+    kind = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)
+    raise kind(f"CUDA out of memory. Tried to allocate 1024.00 GiB at {name}.")
+
+
+def _term(name: str) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 _ACTIONS: dict[str, Callable[[str], None]] = {
     "kill": _kill,
     "segv": _segv,
     "exit": _exit,
     "raise": _raise,
     "disk_full": _disk_full,
+    "memory": _memory,
+    "term": _term,
 }
 
 
@@ -69,6 +85,9 @@ def _read(text: str) -> dict[str, tuple[int, str]]:
     for item in filter(None, text.split(",")):
         name, _, rest = item.partition(":")
         count, _, action = rest.partition(":")
+        action, _, attempt = action.partition("@")
+        if attempt and attempt != os.environ.get("BACKPROP_ATTEMPT"):
+            continue
         armed[name] = (int(count or 1), action if action in _ACTIONS else "kill")
     return armed
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from backprop_tui.engine.worker.channel import EventSink, Inbox
 from backprop_tui.engine.worker.session import Session
+from backprop_tui.protocol.changes import VARIABLE, Changes
 from backprop_tui.protocol.commands import Command
 from backprop_tui.protocol.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from backprop_tui.store.layout import RunDir
@@ -45,7 +46,8 @@ def main(arguments: list[str]) -> int:
             "command_done", id=identity, name=name, ok=False, detail=cause
         ),
     )
-    session = Session(run, sink, inbox, resume=os.environ.get("BACKPROP_RESUME") or None)
+    changes = Changes.from_variable(os.environ.get(VARIABLE))
+    session = Session(run, sink, inbox, resume=os.environ.get("BACKPROP_RESUME") or None, changes=changes)
     signal.signal(signal.SIGTERM, lambda *_: inbox.request_stop("The engine was told to shut down."))
     signal.signal(signal.SIGINT, lambda *_: inbox.request_stop("The engine was interrupted."))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from backprop_tui.engine.failpoint import hit
+from backprop_tui.engine.worker import finite, randomness
 from backprop_tui.engine.worker.channel import EventSink, Inbox, StoppedEarly
 from backprop_tui.engine.worker.measuring import Examiner
 from backprop_tui.engine.worker.progress import Progress
+from backprop_tui.engine.worker.rates import RateBook
 from backprop_tui.engine.worker.saving import Reason, Saver
 from backprop_tui.engine.worker.schedule import Schedule
+from backprop_tui.engine.worker.steering import Steering
 from backprop_tui.engine.worker.trainer import StepFigures, StepTrainer
 from backprop_tui.protocol import events as ev
-from backprop_tui.protocol.commands import Command, CommandName, check_learning_rate
-from backprop_tui.protocol.errors import RunFailed, UnavailableError, UsageError
+from backprop_tui.protocol.changes import RateChange
+from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.protocol.states import RunState
 
@@ -28,6 +33,9 @@ _MOST_SKIPS = 50
 
 class Conductor:
     """The trainer's `Observer`.
+
+    Args:
+        rates: changes of the learning rate the run has seen; those the checkpoint does not hold are applied again.
 
     Attributes:
         ended_by: why training ended before its last step, as a sentence; empty when it did not.
@@ -42,6 +50,7 @@ class Conductor:
         schedule: Schedule,
         examiner: Examiner,
         saver: Saver,
+        rates: Sequence[RateChange] = (),
     ) -> None:
         self._spec = spec
         self._sink = sink
@@ -50,10 +59,20 @@ class Conductor:
         self._schedule = schedule
         self._examiner = examiner
         self._saver = saver
-        self._paused = False
-        self._stops: list[Command] = []
+        self._steering = Steering(
+            sink,
+            inbox,
+            progress,
+            RateBook(rates, progress),
+            schedule.warmup_steps,
+            save=lambda trainer: self._save(trainer, "asked"),
+            measure=self._measure_now if examiner.able else None,
+        )
         self._skips = 0
         self._clock = 0.0
+        self._passes = 0
+        self._save_s = 0.0
+        self._random: dict[str, Any] | None = None
         self.ended_by = ""
 
     def train_begin(self, trainer: StepTrainer) -> None:
@@ -66,9 +85,9 @@ class Conductor:
             self._examiner.measure(trainer, "base")
         if not self._inbox.stop_asked():
             self._sink.state(RunState.RUNNING, "")
-            self._serve(trainer)
+            self._steering.serve(trainer)
         if self._inbox.stop_asked():
-            for command in self._stops:
+            for command in self._steering.stops:
                 self._sink.command_done(command, True, "Stopped before the first step.")
             raise StoppedEarly
         self._sink.send(ev.PHASE, phase="train", status="start")
@@ -78,7 +97,7 @@ class Conductor:
         """Report the step and do what is due. True ends training.
 
         Raises:
-            RunFailed: the loss or the gradient is no longer a number.
+            Rewind, StoppedSpoilt: the loss or the gradient was no number, and somebody said what to do.
         """
         seconds = time.perf_counter() - self._clock
         progress = self._progress
@@ -98,13 +117,41 @@ class Conductor:
             **({"batches": list(figures.batches)} if figures.batches else {}),
         )
         hit("worker.step")
-        self._check_finite(figures)
+        if what := self._not_finite(figures):
+            self._steering.hold_spoilt(trainer, what)
         done = self._do_what_is_due(trainer, figures.step)
+        self._random = None if done else randomness.keep()
+        self._passes = 0
         self._clock = time.perf_counter()
         return done
 
+    def pass_end(self, trainer: StepTrainer) -> bool:
+        """A micro-batch that does not end its step is done. True leaves the step: a stop can't wait for its end.
+
+        The weights are still those of the step before, so that step can be saved; the passes are done again on resume.
+        """
+        hit("worker.pass")
+        self._passes += 1
+        of = int(trainer.current_gradient_accumulation_steps)
+        if not self._inbox.stop_asked() or self._step_fits(of):
+            return False
+        if self._random is not None:
+            randomness.give_back(self._random)
+        self._steering.serve(trainer)
+        if self._progress.step:
+            return self._stop(
+                trainer, f"{self._passes} of {of} passes of step {self._progress.step + 1} are done again on resume."
+            )
+        raise StoppedEarly
+
+    def _step_fits(self, of: int) -> bool:
+        """Whether the rest of the step and a checkpoint fit into the grace, going by the passes so far."""
+        left = (time.perf_counter() - self._clock) / self._passes * (of - self._passes)
+        ends = time.monotonic() + left + self._save_s
+        return ends <= self._inbox.stop_since + self._spec.recovery.preempt_grace_s
+
     def _do_what_is_due(self, trainer: StepTrainer, step: int) -> bool:
-        self._serve(trainer)
+        self._steering.serve(trainer)
         if self._inbox.stop_asked():
             return self._stop(trainer)
         last = step >= self._schedule.total_steps
@@ -130,72 +177,34 @@ class Conductor:
             return self._stop(trainer)
         return False
 
-    def _stop(self, trainer: StepTrainer) -> bool:
-        if not self._stops:
+    def _stop(self, trainer: StepTrainer, left: str = "") -> bool:
+        if not self._steering.stops:
             self._sink.state(RunState.STOPPING, self._inbox.stop_reason)
         path = self._save(trainer, "host_lost" if self._inbox.host_lost else "stop")
-        for command in self._stops:
-            self._sink.command_done(command, True, f"Saved as {path}." if path else "Stopped.")
+        for command in self._steering.stops:
+            self._sink.command_done(command, True, f"{f'Saved as {path}.' if path else 'Stopped.'} {left}".rstrip())
+        if left:
+            self._sink.log("info", "worker", left)
         self.ended_by = self._inbox.stop_reason
         return True
 
-    def _serve(self, trainer: StepTrainer) -> None:
-        """Obey what has arrived; while paused, wait for more."""
-        self._obey_all(trainer)
-        while self._paused and not self._inbox.stop_asked():
-            self._inbox.wait()
-            self._obey_all(trainer)
-
-    def _obey_all(self, trainer: StepTrainer) -> None:
-        for command in self._inbox.drain():
-            if command.name is CommandName.STOP:
-                # Answered once the checkpoint is there.
-                self._stops.append(command)
-                continue
-            try:
-                detail = self._obey(trainer, command)
-            except UsageError as error:
-                self._sink.command_done(command, False, error.cause)
-            else:
-                self._sink.command_done(command, True, detail)
-
-    def _obey(self, trainer: StepTrainer, command: Command) -> str:
-        step = self._progress.step
-        if command.name is CommandName.PAUSE:
-            if not self._paused:
-                self._pause("Paused by request.")
-            return f"Paused after step {step}."
-        if command.name is CommandName.RESUME:
-            if not self._paused:
-                raise UsageError("NOT_PAUSED", "The run is not paused.")
-            self._paused = False
-            self._sink.state(RunState.RUNNING, "")
-            return f"Goes on after step {step}."
-        if command.name is CommandName.CHECKPOINT:
-            path = self._save(trainer, "asked")
-            if path is None:
-                raise UsageError("NOT_SAVED", "There is no room for a checkpoint.")
-            return f"Saved as {path}."
-        if command.name is CommandName.EVALUATE:
-            if not self._examiner.able:
-                raise UsageError("NOTHING_HELD_OUT", "This run holds out no rows to measure on.")
-            self._examiner.measure(trainer, "tuned" if step else "base")
-            return f"Measured at step {step}."
-        rate = check_learning_rate(command.args.get("learning_rate"))
-        now = trainer.set_learning_rate(rate, self._schedule.warmup_steps)
-        if now != rate:
-            return f"The warm-up rises to {rate:g}; step {step + 1} uses {now:.3g}."
-        return f"Learning rate {rate:g} from step {step + 1}."
-
-    def _pause(self, reason: str) -> None:
-        self._paused = True
-        self._sink.state(RunState.PAUSED, reason)
+    def _measure_now(self, trainer: StepTrainer) -> None:
+        self._examiner.measure(trainer, "tuned" if self._progress.step else "base")
 
     def _save(self, trainer: StepTrainer, reason: Reason) -> str | None:
-        """Save; a full disk pauses the run until somebody makes room or asks (again) to stop."""
+        """Save; a full disk pauses the run until somebody makes room or asks (again) to stop.
+
+        Raises:
+            Rewind, StoppedSpoilt: the weights are no numbers, and somebody said what to do.
+        """
+        if what := finite.what_is_not(trainer):
+            self._steering.hold_spoilt(trainer, what)
+        started = time.monotonic()
         while True:
             try:
-                return self._saver.save(trainer, reason)
+                path = self._saver.save(trainer, reason)
+                self._save_s = max(self._save_s, time.monotonic() - started)
+                return path
             except UnavailableError as error:
                 words = f"{error.cause} {error.next_step}"
                 if self._inbox.host_lost or reason == "asked":
@@ -204,32 +213,16 @@ class Conductor:
                 self._sink.send(
                     ev.FAULT, code=error.code, cause=error.cause, next=error.next_step, step=self._progress.step
                 )
-                self._pause(words)
-                if not self._room_made(trainer):
+                self._steering.pause(words)
+                if not self._steering.room_made(trainer):
                     return None
+                started = time.monotonic()
 
-    def _room_made(self, trainer: StepTrainer) -> bool:
-        """Wait for `resume`; False when a stop came instead."""
-        known = self._inbox.stop_requests
-        while self._paused:
-            self._inbox.wait(known)
-            self._obey_all(trainer)
-            if self._inbox.stop_requests > known:
-                return False
-        return True
-
-    def _check_finite(self, figures: StepFigures) -> None:
+    def _not_finite(self, figures: StepFigures) -> str:
+        """What is no number in a step; "" when all is well, or float16 skipped the step while its loss scale settles."""
         self._skips = self._skips + 1 if figures.skipped else 0
-        if math.isfinite(figures.loss) and (
-            math.isfinite(figures.grad_norm) or (figures.skipped and self._skips <= _MOST_SKIPS)
-        ):
-            return
-        what = "loss" if not math.isfinite(figures.loss) else "gradient norm"
-        good = self._progress.checkpoint_step
-        safe = f"The checkpoint of step {good} is from before." if good is not None else "No checkpoint was saved yet."
-        raise RunFailed(
-            "LOSS_NOT_FINITE",
-            f"The {what} at step {figures.step} is no longer a number. {safe}",
-            "Start again with a lower learning rate, a longer warm-up or gradient clipping.",
-            {"last_good_step": good},
-        )
+        if not math.isfinite(figures.loss):
+            return "loss"
+        if math.isfinite(figures.grad_norm) or (figures.skipped and self._skips <= _MOST_SKIPS):
+            return ""
+        return "gradient"

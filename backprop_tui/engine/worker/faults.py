@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.protocol.text import safe_text
 
-_NO_ROOM = ("out of memory", "can't allocate memory", "not enough memory")
+#: How PyTorch, CUDA, cuBLAS, cuDNN and bitsandbytes say it when they don't raise `OutOfMemoryError`.
+_NO_ROOM = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed", "cuda error: memory allocation", "cudaerrormemoryallocation",
+)  # fmt: skip
+#: Phases that need no rows of the micro-batch: less of them would not help.
+_BEFORE_ROWS = frozenset({"load", "tokenise"})
 
 
 def fault_payload(error: BaseException, spec: RunSpec | None, step: int | None) -> dict[str, Any]:
@@ -41,6 +47,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_ROOM)
+
+
+def memory_retry(error: BaseException, phase: str | None) -> Literal["memory", "eval_memory", ""]:
+    """What a smaller batch could mend, as `events.RetryPayload` says it; "" when it could not.
+
+    Args:
+        error: what ended the attempt.
+        phase: the phase it came up in, None outside of all.
+    """
+    if not is_out_of_memory(error) or phase in _BEFORE_ROWS:
+        return ""
+    return "eval_memory" if phase in ("eval", "sample") else "memory"
 
 
 def _smaller(spec: RunSpec | None) -> str:

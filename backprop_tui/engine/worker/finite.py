@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def what_is_not(trainer: StepTrainer) -> str:
-    """"weights" or "optimiser" when one of their values is NaN or infinite, "" when all are numbers.
+    """ "weights" or "optimiser" when one of their values is NaN or infinite, "" when all are numbers.
 
     One flag per tensor is computed where the tensor lies and looked at together, so a GPU is waited for once.
     """

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker.channel import EventSink, Inbox
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.engine.worker.progress import Progress
@@ -116,6 +117,7 @@ class Examiner:
                 if self._inbox.stop_asked():
                     return None
                 phase.progress(done, len(starts), "batches")
+                hit("worker.eval")
                 total += trainer.summed_loss(collator.batch(order[start : start + self._batch_size]))
         return total / max(1, sequences.store.trained_tokens)
 

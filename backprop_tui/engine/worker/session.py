@@ -6,14 +6,14 @@ import os
 import sys
 import traceback
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.data.models import DEMO
 from backprop_tui.data.versions.fingerprint import short_id, stale_pins
 from backprop_tui.data.versions.identify import with_id
-from backprop_tui.engine.worker.channel import EventSink, Inbox, Phase, StoppedEarly
+from backprop_tui.engine.worker.channel import EventSink, Inbox, Phase, Rewind, StoppedEarly, StoppedSpoilt
 from backprop_tui.engine.worker.continuity import (
     check_after,
     check_before,
@@ -21,11 +21,13 @@ from backprop_tui.engine.worker.continuity import (
     check_same_data,
     tell_resumed,
 )
-from backprop_tui.engine.worker.faults import fault_payload
+from backprop_tui.engine.worker.faults import fault_payload, memory_retry
 from backprop_tui.engine.worker.logs import forwarded_logs, quieten_libraries
+from backprop_tui.engine.worker.pieces import adjusted, rows_per_pass
 from backprop_tui.engine.worker.progress import Progress, read_state
 from backprop_tui.engine.worker.schedule import Schedule, make_schedule
 from backprop_tui.protocol import events as ev
+from backprop_tui.protocol.changes import Changes
 from backprop_tui.protocol.commands import CommandName
 from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.protocol.fields import validate_spec
@@ -47,6 +49,7 @@ class Session:
     Attributes:
         run: the run's directory. sink, inbox: the two pipes.
         resume: checkpoint to go on from, relative to the run directory; None begins afresh.
+        changes: what changed since the run was launched.
     """
 
     run: RunDir
@@ -55,6 +58,7 @@ class Session:
     resume: str | None = None
     spec: RunSpec | None = None
     progress: Progress | None = None
+    changes: Changes = field(default_factory=Changes)
 
     def execute(self) -> bool:
         """Train, and tell how it ended. Never raises.
@@ -69,10 +73,19 @@ class Session:
         except StoppedEarly:
             self._end_before_training()
             return True
+        except Rewind:
+            self.sink.send(ev.RETRY, why="rewind", step=self.progress.step if self.progress else 0)
+            return True
+        except StoppedSpoilt:
+            self.sink.end("stopped", self.progress.step if self.progress else 0, self.inbox.stop_reason, self._newest())
+            return True
         except BaseException as error:
             traceback.print_exc(file=sys.stderr)
             step = self.progress.step if self.progress else None
             fault = fault_payload(error, self.spec, step)
+            if why := memory_retry(error, self.sink.struck):
+                self.sink.send(ev.RETRY, why=why, step=step or 0, fault=fault)
+                return False
             self.sink.send(ev.FAULT, **fault)
             self.sink.end("failed", step or 0, fault["cause"], self._newest())
             return False
@@ -83,7 +96,7 @@ class Session:
         self.sink.end("aborted", step, "Aborted by request; nothing was saved.", self._newest())
 
     def _train(self) -> None:
-        spec = self.spec = read_spec(self.run)
+        spec = self.spec = adjusted(read_spec(self.run), self.changes.batch)
         see_one_gpu(os.environ, spec)
         progress = self.progress = Progress()
         resume = self.run.path / self.resume if self.resume else None
@@ -194,11 +207,18 @@ class Session:
             sequences=Sequences.plain(data.held_out) if len(data.held_out) else None,
             prompts=data.prompts,
             stop_ids=sorted({*data.stop_ids, *declared_stops(loaded.model)}),
-            batch_size=spec.optim.batch_size,
+            batch_size=self.changes.batch.eval_batch_size if self.changes.batch else spec.optim.batch_size,
             answer_tokens=spec.run.sample_tokens,
             precision=precision,
             tokenizer=loaded.tokenizer,
         )
+        if spec.multi.multi != "off":
+            from backprop_tui.engine.worker.multi.begin import put_together
+
+            runs = put_together(self, data, loaded, precision, examiner, resume)
+            self.sink.send(ev.PLAN, **plan_payload(spec, data, runs.schedule, loaded, precision, batch_size))
+            self._end(runs.train(resume), runs.schedule)
+            return
         saver = Saver(
             self.run,
             self.sink,
@@ -209,11 +229,12 @@ class Session:
             environment=describe(spec, precision),
             most_bytes=round(spec.run.max_checkpoint_gb * 1e9) or None,
         )
-        conductor = Conductor(spec, self.sink, self.inbox, self.progress, schedule, examiner, saver)
+        conductor = Conductor(spec, self.sink, self.inbox, self.progress, schedule, examiner, saver, self.changes.rates)
         self.sink.send(ev.PLAN, **plan_payload(spec, data, schedule, loaded, precision, batch_size))
         trainer = make_trainer(
             spec, loaded, data.sequences, schedule, precision, batch_size, self.run.checkpoints, conductor
         )
+        trainer.rows_per_pass = rows_per_pass(spec, self.changes.batch)
         parent = parent_of(self.run)
         if parent is not None and parent.kept == "optimizer" and self.progress.step == parent.step:
             trainer.rate_factor = parent.rate

@@ -29,6 +29,7 @@ _SPOILT = {
     "optimiser": "After step {step} the optimiser's state is no longer made of numbers",
 }
 
+
 class Steering:
     """What commands do.
 
@@ -92,13 +93,18 @@ class Steering:
         """Tell what is no number any more, pause, and never return to training.
 
         Args:
-            trainer: the trainer. what: loss, gradient, weights or optimiser.
+            trainer: what is steered.
+            what: loss, gradient, weights or optimiser.
 
         Raises:
             Rewind: asked to go on, from the last checkpoint. StoppedSpoilt: asked to stop.
         """
         step, good = self._progress.step, self._progress.checkpoint_step
-        safe = f"The last good checkpoint is that of step {good:,}." if good is not None else "No checkpoint was saved yet."
+        safe = (
+            f"The last good checkpoint is that of step {good:,}."
+            if good is not None
+            else "No checkpoint was saved yet."
+        )
         place = f"step {good:,}" if good is not None else "the start"
         cause = f"{_SPOILT[what].format(step=f'{step:,}')}. {safe}"
         following = f"Press h, or type `backprop resume --halve-lr`, to go on from {place} with half the learning rate."

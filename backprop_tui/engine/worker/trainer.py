@@ -19,6 +19,7 @@ from trl import SFTConfig, SFTTrainer
 
 from backprop_tui.engine.worker.loading import Loaded
 from backprop_tui.engine.worker.movement import apply_lora_plus, movement_options, rates_in_proportion
+from backprop_tui.engine.worker.pieces import split_pack
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.engine.worker.rows import LEARNT, TOKENS, Collator, Sequences
 from backprop_tui.engine.worker.schedule import Schedule
@@ -51,6 +52,9 @@ class Observer(Protocol):
     def step_end(self, trainer: StepTrainer, figures: StepFigures) -> bool:
         """A step is done; True ends training here."""
 
+    def pass_end(self, trainer: StepTrainer) -> bool:
+        """A micro-batch is done, and others of its step follow; True ends training here, without the step."""
+
 
 class _Ready(TrainerCallback):  # type: ignore[misc]
     def __init__(self, observer: Observer, trainer: Callable[[], StepTrainer]) -> None:
@@ -59,6 +63,10 @@ class _Ready(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._observer.train_begin(self._trainer())
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._observer.pass_end(self._trainer()):
+            control.should_training_stop = True
 
 
 class StepTrainer(SFTTrainer):  # type: ignore[misc]
@@ -73,6 +81,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
     Attributes:
         rate_factor: set before `train` by a fork that keeps its parent's optimiser: the parent's learning rates are multiplied
             by it and go on along this run's own schedule. None leaves what the checkpoint says.
+        rows_per_pass: most rows of a packed sequence in one pass; 0 leaves sequences whole.
     """
 
     def __init__(
@@ -90,6 +99,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         self._step_tokens = self._step_learnt = 0
         self._step_batches: tuple[str, ...] = ()
         self.rate_factor: float | None = None
+        self.rows_per_pass = 0
         tokenizer = options["processing_class"]
         super().__init__(
             train_dataset=sequences.index_dataset(),
@@ -118,6 +128,13 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         self._step_learnt = sum(int(batch.pop(LEARNT)) for batch in samples)
         self._step_batches = traced(samples)
         return samples, items
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
+        """Forward and backward of one micro-batch, in pieces where a whole sequence does not fit into memory."""
+        if not self.rows_per_pass or num_items_in_batch is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        pieces = split_pack(inputs, self.rows_per_pass)
+        return sum(super(StepTrainer, self).training_step(model, piece, num_items_in_batch) for piece in pieces)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Report a step. Nothing is kept: a log history would grow inside every checkpoint."""
