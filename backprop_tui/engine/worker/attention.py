@@ -96,7 +96,7 @@ def attend(
         if attention_mask is not None and not attention_mask.numel():
             # Without bounds every row would see those before it, and the loss would look fine.
             raise ValueError("rows were laid end to end without saying where they begin")
-        return sdpa_attention_forward(  # type: ignore[no-any-return, no-untyped-call]
+        return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
     if query.is_cuda and query.dtype in _FORMATS and query.shape[-1] <= _WIDEST_HEAD:

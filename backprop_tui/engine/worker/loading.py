@@ -89,15 +89,17 @@ def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precis
     return model
 
 
-def adapt_model(model: Any, tokenizer: Any, spec: RunSpec, method: Method, source: str) -> Loaded:
-    """Make the loaded base trainable and count its weights.
+def adapt_model(
+    model: Any, tokenizer: Any, spec: RunSpec, method: Method, source: str, checkpoint: Path | None = None
+) -> Loaded:
+    """Make the loaded base trainable and count its weights; `checkpoint` is what the run goes on from.
 
     Raises:
         UsageError: the adapter does not fit the model.
     """
     # The adapter's first values are random; the same seed must give the same run.
     torch.manual_seed(spec.optim.seed)
-    adapted = method.adapt(model, spec, source)
+    adapted = method.adapt(model, spec, source, checkpoint)
     if hasattr(adapted, "get_nb_trainable_parameters"):
         trainable, parameters = adapted.get_nb_trainable_parameters()
     else:

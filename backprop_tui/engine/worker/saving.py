@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker.channel import EventSink
+from backprop_tui.engine.worker.methods import pissa
 from backprop_tui.engine.worker.progress import Progress, write_state
 from backprop_tui.engine.worker.trainer import StepTrainer
 from backprop_tui.protocol import events as ev
@@ -161,6 +162,8 @@ class Saver:
 def save_weights(trainer: StepTrainer, directory: Path) -> None:
     """Write the trained weights as PEFT and transformers read them."""
     model = trainer.accelerator.unwrap_model(trainer.model)
+    if pissa.save(model, directory):
+        return
     # The embedding is never resized here; "auto" would ask the hub for the base's configuration to find out.
     options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
     model.save_pretrained(directory, **options)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from backprop_tui.engine.worker.dataset import RunData
     from backprop_tui.engine.worker.loading import Loaded
     from backprop_tui.engine.worker.precision import Precision
+    from backprop_tui.engine.worker.probe import Probe
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class Session:
     spec: RunSpec | None = None
     progress: Progress | None = None
     changes: Changes = field(default_factory=Changes)
+    directory: Path | None = None
 
     def execute(self) -> bool:
         """Train, and tell how it ended. Never raises.
@@ -113,7 +115,7 @@ class Session:
             self._import(phase)
             from backprop_tui.engine.worker.hub import local_model
 
-            directory = local_model(spec, phase)
+            directory = self.directory = local_model(spec, phase)
         self._go_on()
         data = self._tokenise(spec, directory)
         if resume is not None:
@@ -123,7 +125,7 @@ class Session:
         self._keep_fingerprint(data.fingerprint)
         self._go_on()
         with self.sink.phase("load", "weights") as phase:
-            loaded, precision = self._load(spec, directory, phase)
+            loaded, precision = self._load(spec, directory, phase, resume)
         self._tell_resumed(spec, precision, before)
         self._go_on()
         self._run(spec, data, loaded, precision, resume)
@@ -165,7 +167,9 @@ class Session:
                 "Free some space or mend its permissions, then resume.",
             ) from None
 
-    def _load(self, spec: RunSpec, directory: Path, phase: Phase) -> tuple[Loaded, Precision]:
+    def _load(
+        self, spec: RunSpec, directory: Path, phase: Phase, resume: Path | None
+    ) -> tuple[Loaded, Precision]:
         from backprop_tui.engine.worker.loading import adapt_model, load_model, load_tokenizer, use_threads
         from backprop_tui.engine.worker.methods import find_method
         from backprop_tui.engine.worker.precision import choose_precision
@@ -181,7 +185,7 @@ class Session:
         phase.progress(1, 2, "parts", "adapter" if spec.model.method != "full" else "weights")
         from_hub = spec.model.base != DEMO and not Path(spec.model.base).expanduser().is_dir()
         source = spec.model.base if from_hub else str(directory)
-        loaded = adapt_model(model, tokenizer, spec, method, source)
+        loaded = adapt_model(model, tokenizer, spec, method, source, resume)
         if origin is not None and not whole:
             load_adapter(loaded.model, origin)
         use_threads(precision, loaded.parameters)
@@ -230,7 +234,11 @@ class Session:
             most_bytes=round(spec.run.max_checkpoint_gb * 1e9) or None,
         )
         conductor = Conductor(spec, self.sink, self.inbox, self.progress, schedule, examiner, saver, self.changes.rates)
-        self.sink.send(ev.PLAN, **plan_payload(spec, data, schedule, loaded, precision, batch_size))
+        probe = self._probe(spec, data, loaded, precision, batch_size)
+        payload = plan_payload(spec, data, schedule, loaded, precision, batch_size)
+        self.sink.send(ev.PLAN, **payload, memory=probe.plan.to_dict() if probe.plan is not None else None)
+        if resume is None or self.changes.batch is not None:
+            conductor.probe = probe
         trainer = make_trainer(
             spec, loaded, data.sequences, schedule, precision, batch_size, self.run.checkpoints, conductor
         )
@@ -241,6 +249,19 @@ class Session:
         if self.progress.step < schedule.total_steps:
             trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
         self._end(conductor.ended_by, schedule)
+
+    def _probe(
+        self, spec: RunSpec, data: RunData, loaded: Loaded, precision: Precision, batch_size: int
+    ) -> Probe:
+        from backprop_tui.engine.worker.probe import Probe, expected
+        from backprop_tui.engine.worker.rows import Sequences
+
+        assert self.directory is not None
+        held_out = Sequences.plain(data.held_out) if len(data.held_out) else None
+        rows = self.changes.batch.eval_batch_size if self.changes.batch else spec.optim.batch_size
+        setup, plan = expected(spec, self.directory, data.sequences, batch_size, precision)
+        pad_id = loaded.tokenizer.pad_token_id
+        return Probe(self.sink, data.sequences, held_out, batch_size, rows, pad_id, setup, plan)
 
     def _end(self, ended_by: str, schedule: Schedule) -> None:
         assert self.progress is not None

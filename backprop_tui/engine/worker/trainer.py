@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from backprop_tui.engine.worker.loading import Loaded
+from backprop_tui.engine.worker.methods import pissa
 from backprop_tui.engine.worker.movement import apply_lora_plus, movement_options, rates_in_proportion
 from backprop_tui.engine.worker.pieces import split_pack
 from backprop_tui.engine.worker.precision import Precision
@@ -136,6 +137,13 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         pieces = split_pack(inputs, self.rows_per_pass)
         return sum(super(StepTrainer, self).training_step(model, piece, num_items_in_batch) for piece in pieces)
 
+    def rehearse(self, batch: dict[str, Any]) -> None:
+        """Forward and backward of one micro-batch as in training, for the memory it takes; gradients are left to the caller."""
+        inputs = {name: value for name, value in batch.items() if name not in (TOKENS, LEARNT)}
+        self.current_gradient_accumulation_steps = self.args.gradient_accumulation_steps
+        learnt = torch.tensor(max(1, int(batch[LEARNT])), device=self.args.device)
+        self.training_step(self.model_wrapped, inputs, learnt)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Report a step. Nothing is kept: a log history would grow inside every checkpoint."""
         self._metrics["train"].clear()
@@ -173,6 +181,10 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         self._save_scaler(str(directory))
         self._save_rng_state(str(directory))
         self.state.save_to_json(str(directory / "trainer_state.json"))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not pissa.restore(self.model if model is None else model, Path(resume_from_checkpoint)):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

@@ -6,6 +6,7 @@ A new method is one file here that defines a `Method`, one line in `_HOMES`, and
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any, Protocol
 
 from backprop_tui.engine.worker.precision import Precision
@@ -19,8 +20,15 @@ class Method(Protocol):
     def weights_options(self, spec: RunSpec, precision: Precision) -> dict[str, Any]:
         """Further keyword arguments of `AutoModelForCausalLM.from_pretrained`."""
 
-    def adapt(self, model: Any, spec: RunSpec, source: str) -> Any:
-        """The model to train, made of the loaded one. `source` is the base as others should find it: path or hub id."""
+    def adapt(self, model: Any, spec: RunSpec, source: str, checkpoint: Path | None = None) -> Any:
+        """The model to train, made of the loaded one.
+
+        Args:
+            model: as loaded.
+            spec: which weights move, and how.
+            source: the base as others should find it, path or hub id.
+            checkpoint: what the run goes on from; its weights are loaded later, but a method may begin from them.
+        """
 
 
 _HOMES = {

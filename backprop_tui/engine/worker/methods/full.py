@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from backprop_tui.engine.worker.precision import Precision
@@ -15,7 +16,7 @@ class Full:
         """Nothing beyond the common options."""
         return {}
 
-    def adapt(self, model: Any, spec: RunSpec, source: str) -> Any:
+    def adapt(self, model: Any, spec: RunSpec, source: str, checkpoint: Path | None = None) -> Any:
         """The model as loaded."""
         return model
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 
+from backprop_tui.engine.worker.methods import pissa
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.protocol.errors import UsageError
 from backprop_tui.protocol.spec import RunSpec
@@ -20,17 +22,19 @@ class Lora:
         """Nothing beyond the common options."""
         return {}
 
-    def adapt(self, model: Any, spec: RunSpec, source: str) -> Any:
+    def adapt(self, model: Any, spec: RunSpec, source: str, checkpoint: Path | None = None) -> Any:
         """Wrap the model in PEFT.
 
         Raises:
-            UsageError: a target layer the model does not have.
+            UsageError: a target layer the model does not have, or a rank PiSSA can't start from.
         """
         config = LoraConfig(
             r=spec.lora.rank,
             lora_alpha=spec.lora.alpha,
             lora_dropout=spec.lora.dropout,
             target_modules=target_layers(model, spec.lora.targets),
+            use_dora=spec.lora.dora,
+            use_rslora=spec.lora.rslora,
             bias="none",
             task_type="CAUSAL_LM",
         )
@@ -38,6 +42,8 @@ class Lora:
         # After wrapping, since PEFT fills it in from the model: others should find the base where the person named it.
         adapted.peft_config["default"].base_model_name_or_path = source
         adapted.peft_config["default"].revision = spec.model.revision
+        if pissa.wanted(spec):
+            pissa.begin(adapted, checkpoint)
         return adapted
 
 
