@@ -115,6 +115,7 @@ class Conductor:
             step_s=seconds,
             trained=figures.learnt,
             **({"batches": list(figures.batches)} if figures.batches else {}),
+            **figures.extra,
         )
         hit("worker.step")
         if what := self._not_finite(figures):

@@ -29,6 +29,16 @@ class TokenRow(Protocol):
         """Same length as `ids`."""
 
 
+class Batches(Protocol):
+    """Turns sequence numbers into a batch: tensors by name, and under `TOKENS` and `LEARNT` how many tokens count."""
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """The batch of rows drawn from `Sequences.index_dataset`."""
+
+    def batch(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """The batch of these sequences."""
+
+
 class RowStore:
     """Many rows in two flat arrays: 8 bytes per token, however many rows there are.
 
@@ -107,6 +117,12 @@ class Sequences:
 
     def __len__(self) -> int:
         return len(self.packs)
+
+    @property
+    def lengths(self) -> np.ndarray[Any, Any]:
+        """Tokens of the longest row of each sequence: what a batch is as wide as, but for packs."""
+        rows = self.store.lengths
+        return np.array([max(rows[list(pack)]) for pack in self.packs], dtype=np.int64)
 
     def index_dataset(self) -> Any:
         """A `datasets.Dataset` of sequence numbers: TRL insists on one, the collator looks the rows up itself."""

@@ -1,28 +1,30 @@
-"""TRL's `SFTTrainer`, handed rows that are already tokenised, telling our observer about every optimiser step.
+"""A trainer of transformers or TRL, handed rows that are already tokenised, telling our observer about every optimiser step.
 
-Four of its methods are overridden and each for one reason: `log`, because it is called at a step's end with that step's
-loss, gradient norm and learning rate in full precision; `get_batch_samples`, to count real tokens; `floating_point_ops`,
-which would walk all parameters for every micro-batch; `_get_train_sampler`, which shuffles what has been put in order.
+Whatever the objective, a few methods are overridden and each for one reason: `log`, because it is called at a step's end
+with that step's loss, gradient norm and learning rate in full precision; `get_batch_samples`, to count real tokens;
+`floating_point_ops`, which would walk all parameters for every micro-batch; `_get_train_sampler`, which shuffles what has
+been put in order. What is learnt is said in `objectives`.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch.utils.data import SequentialSampler
-from transformers import TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from transformers import Trainer, TrainerCallback
 
 from backprop_tui.engine.worker.loading import Loaded
 from backprop_tui.engine.worker.methods import pissa
 from backprop_tui.engine.worker.movement import apply_lora_plus, movement_options, rates_in_proportion
 from backprop_tui.engine.worker.pieces import split_pack
+from backprop_tui.engine.worker.objectives import find_objective
 from backprop_tui.engine.worker.precision import Precision
-from backprop_tui.engine.worker.rows import LEARNT, TOKENS, Collator, Sequences
+from backprop_tui.engine.worker.rows import LEARNT, TOKENS, Batches, Sequences
 from backprop_tui.engine.worker.schedule import Schedule
 from backprop_tui.engine.worker.tracing import traced
 from backprop_tui.protocol.spec import RunSpec
@@ -31,7 +33,7 @@ from backprop_tui.protocol.spec import RunSpec
 @dataclass(frozen=True, slots=True)
 class StepFigures:
     """One optimiser step as the trainer saw it. `tokens` are the real ones of this step, `learnt` those whose loss counts;
-    `lr` is the rate it used. `batches` is as `tracing.traced` says."""
+    `lr` is the rate it used. `batches` is as `tracing.traced` says, `extra` has the objective's own figures by name."""
 
     step: int
     epoch: float
@@ -42,6 +44,7 @@ class StepFigures:
     learnt: int
     skipped: bool
     batches: tuple[str, ...] = ()
+    extra: dict[str, float] = field(default_factory=dict)
 
 
 class Observer(Protocol):
@@ -70,14 +73,18 @@ class _Ready(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
 
-class StepTrainer(SFTTrainer):  # type: ignore[misc]
-    """A trainer that reports to an `Observer` instead of logging.
+#: For each figure its sum over what was looked at, and what to divide it by.
+Tally = dict[str, tuple[float, float]]
+
+
+class StepTrainer(Trainer):  # type: ignore[misc]
+    """A trainer that reports to an `Observer` instead of logging; an objective completes it, alone or over one of TRL's.
 
     Args:
         observer: told about every step. sequences: what is drawn from.
         in_order: draw the sequences as they stand, in every epoch; else in an order shuffled anew for each epoch.
         lora_plus: how many times faster the adapters' B matrices move.
-        options: for `SFTTrainer`.
+        options: for the trainer beneath.
 
     Attributes:
         rate_factor: set before `train` by a fork that keeps its parent's optimiser: the parent's learning rates are multiplied
@@ -101,13 +108,25 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         self._step_batches: tuple[str, ...] = ()
         self.rate_factor: float | None = None
         self.rows_per_pass = 0
-        tokenizer = options["processing_class"]
+        self.pad_id = int(options["processing_class"].pad_token_id)
         super().__init__(
             train_dataset=sequences.index_dataset(),
-            data_collator=Collator(sequences, tokenizer.pad_token_id),
+            data_collator=self.batches(sequences),
             callbacks=[_Ready(observer, lambda: self)],
             **options,
         )
+
+    @abstractmethod
+    def batches(self, sequences: Sequences) -> Batches:
+        """What makes batches of such sequences, for training and for measuring."""
+
+    @abstractmethod
+    def tally(self, inputs: dict[str, Any]) -> Tally:
+        """What one batch on the device adds to an evaluation: under "loss" the loss, beside it figures of the objective."""
+
+    def extras(self) -> dict[str, float]:
+        """The objective's figures of the step that is over, by name; the next step's begin from nothing."""
+        return {}
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         if self._in_order:
@@ -146,7 +165,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Report a step. Nothing is kept: a log history would grow inside every checkpoint."""
-        self._metrics["train"].clear()
+        extra = self.extras()
         if "loss" not in logs:
             return
         figures = StepFigures(
@@ -159,6 +178,7 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
             learnt=self._step_learnt,
             skipped=bool(self.accelerator.optimizer_step_was_skipped),
             batches=self._step_batches,
+            extra=extra,
         )
         if self._observer.step_end(self, figures):
             self.control.should_training_stop = True
@@ -167,13 +187,15 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         """Not counted."""
         return 0
 
-    def summed_loss(self, batch: dict[str, Any]) -> float:
-        """Negative log-likelihood summed over the learnt tokens of a batch, in nats; no gradient."""
+    def measure(self, batch: dict[str, Any]) -> Tally:
+        """What one batch, as `batches` makes it, adds to an evaluation; no gradient."""
         inputs = self._prepare_inputs({name: value for name, value in batch.items() if name not in (TOKENS, LEARNT)})
         with torch.no_grad(), self.compute_loss_context_manager():
-            loss = self.compute_loss(self.model, inputs, num_items_in_batch=1)
-        self._metrics["eval"].clear()
-        return float(loss)
+            return self.tally(inputs)
+
+    def summed_loss(self, batch: dict[str, Any]) -> float:
+        """The loss summed over what a batch is made of (learnt tokens, or pairs), in nats; no gradient."""
+        return self.measure(batch)["loss"][0]
 
     def save_training_state(self, directory: Path) -> None:
         """Write what an exact resume needs besides the weights: optimiser, schedule, scaler, random states, position."""
@@ -225,6 +247,68 @@ class StepTrainer(SFTTrainer):  # type: ignore[misc]
         return rates[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a trainer is made of.
+
+    Args:
+        spec: what is learnt, and how the weights move.
+        loaded: model and tokenizer.
+        sequences: what is drawn from.
+        schedule: the run's length and warm-up.
+        precision: device and number formats.
+        batch_size: sequences per micro-batch.
+        output: a directory the trainer may call its own; it writes nothing there.
+        observer: told about every step.
+    """
+
+    spec: RunSpec
+    loaded: Loaded
+    sequences: Sequences
+    schedule: Schedule
+    precision: Precision
+    batch_size: int
+    output: Path
+    observer: Observer
+
+    def options(self, arguments: type[Any], **own: Any) -> dict[str, Any]:
+        """Keyword arguments of a `StepTrainer`.
+
+        Args:
+            arguments: the trainer's own kind of `TrainingArguments`. own: what it takes beyond those of transformers.
+        """
+        spec, mixed = self.spec, self.precision.autocast
+        return {
+            "observer": self.observer,
+            "sequences": self.sequences,
+            "in_order": spec.data.order != "shuffled",
+            "lora_plus": spec.lora.lora_plus if spec.model.method != "full" else 1.0,
+            "model": self.loaded.model,
+            "processing_class": self.loaded.tokenizer,
+            "args": arguments(
+                output_dir=str(self.output),
+                per_device_train_batch_size=self.batch_size,
+                gradient_accumulation_steps=spec.optim.accumulation,
+                **movement_options(spec, self.schedule, arguments),
+                bf16=mixed is torch.bfloat16,
+                fp16=mixed is torch.float16,
+                use_cpu=self.precision.device.type == "cpu",
+                seed=spec.optim.seed,
+                data_seed=spec.optim.seed,
+                remove_unused_columns=False,
+                logging_steps=1,
+                logging_nan_inf_filter=False,
+                save_strategy="no",
+                eval_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+                dataloader_num_workers=0,
+                dataloader_pin_memory=self.precision.device.type == "cuda",
+                **own,
+            ),
+        }
+
+
 def make_trainer(
     spec: RunSpec,
     loaded: Loaded,
@@ -235,53 +319,10 @@ def make_trainer(
     output: Path,
     observer: Observer,
 ) -> StepTrainer:
-    """The trainer of a run, ready for `train()`.
-
-    Args:
-        spec: how the weights move.
-        loaded: model and tokenizer.
-        sequences: what is drawn from.
-        schedule: the run's length and warm-up.
-        precision: device and number formats.
-        batch_size: sequences per micro-batch.
-        output: a directory TRL may call its own; it writes nothing there.
-        observer: told about every step.
-    """
-    optim = spec.optim
-    mixed = precision.autocast
-    config = SFTConfig(
-        output_dir=str(output),
-        per_device_train_batch_size=batch_size,
-        gradient_accumulation_steps=optim.accumulation,
-        **movement_options(spec, schedule, SFTConfig),
-        bf16=mixed is torch.bfloat16,
-        fp16=mixed is torch.float16,
-        use_cpu=precision.device.type == "cpu",
-        seed=optim.seed,
-        data_seed=optim.seed,
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        eval_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=precision.device.type == "cuda",
-        trust_remote_code=False,
-    )
+    """The trainer of a run, ready for `train()`; arguments as in `Recipe`. A process may make several, one after the other."""
+    recipe = Recipe(spec, loaded, sequences, schedule, precision, batch_size, output, observer)
     cached = loaded.model.config.use_cache
-    trainer = StepTrainer(
-        observer,
-        sequences,
-        in_order=spec.data.order != "shuffled",
-        lora_plus=spec.lora.lora_plus if spec.model.method != "full" else 1.0,
-        model=loaded.model,
-        args=config,
-        processing_class=loaded.tokenizer,
-    )
+    trainer = find_objective(spec.task.objective).trainer(recipe)
     # Training passes use_cache=False with each batch; in the configuration it would be saved with the model.
     loaded.model.config.use_cache = cached
     # TRL turns the adapters of a quantised base into bfloat16, where Adam's small updates are lost.
