@@ -16,6 +16,7 @@ RESUME = "resume"
 STATE = "state"
 PHASE = "phase"
 PLAN = "plan"
+PROBE = "probe"
 STEP = "step"
 EVAL = "eval"
 SAMPLE = "sample"
@@ -56,7 +57,7 @@ DURABLE = frozenset(
     }
 )
 
-PhaseName = Literal["load", "tokenise", "train", "eval", "sample", "save"]
+PhaseName = Literal["load", "tokenise", "probe", "train", "eval", "sample", "save"]
 Level = Literal["debug", "info", "warn", "error"]
 
 
@@ -127,7 +128,7 @@ class PlanPayload(TypedDict):
     """What the worker is about to do, known once data and model are loaded. `dataset` is the data's short id (`fp-…`).
 
     `flops_per_token` is the arithmetic the model needs per real token, forward and backward, without recomputation; None
-    when it can't be said, and `flops_reason` says why.
+    when it can't be said, and `flops_reason` says why. `memory` is the expected peak in bytes: `peak` and its parts.
     """
 
     total_steps: int
@@ -149,6 +150,22 @@ class PlanPayload(TypedDict):
     dataset: NotRequired[str]
     flops_per_token: NotRequired[float | None]
     flops_reason: NotRequired[str]
+    memory: NotRequired[dict[str, int] | None]
+
+
+class ProbePayload(TypedDict):
+    """The longest micro-batch went through before the first step (`stage` probe), or a whole step did (`stage` step).
+
+    `expected` is the plan's peak of tensors at that moment and `measured` what the GPU's allocator reserved, in bytes; None
+    where either is not known. `rows` by `longest` are the places of the batch.
+    """
+
+    stage: Literal["probe", "step"]
+    expected: int | None
+    measured: int | None
+    rows: NotRequired[int]
+    longest: NotRequired[int]
+    seconds: NotRequired[float]
 
 
 class StepPayload(TypedDict):

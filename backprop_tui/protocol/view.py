@@ -35,6 +35,7 @@ class RunView:
     Attributes:
         resumed: how the present attempt went on from earlier weights (`events.ResumePayload`), None when it began afresh.
         multi: runs, merges and matrix of a multi-run (`protocol.multi_view`); {} for a single run.
+        probe: what the longest rows were expected to take and took, as in `ProbePayload`; {} before.
         telemetry: the newest readings put together, as `protocol.telemetry` describes; {} before the first.
         pace: step times, rates and what evaluations and saves cost.
         held_s: seconds with a process at work, over all attempts, pauses included. paused_s: seconds of those paused.
@@ -78,6 +79,7 @@ class RunView:
     alert: dict[str, Any] | None = None
     alerts: int = 0
     plan: dict[str, Any] = field(default_factory=dict)
+    probe: dict[str, Any] = field(default_factory=dict)
     telemetry: dict[str, Any] = field(default_factory=dict)
     recent_step_s: list[float] = field(default_factory=list)
     overhead_s: float = 0.0
@@ -224,6 +226,11 @@ def _on_plan(view: RunView, event: Event) -> None:
     view.total_steps = int(total) if total is not None else None
 
 
+def _on_probe(view: RunView, event: Event) -> None:
+    # The batch's size is said once; the later measurement covers more.
+    view.probe = {**view.probe, **event.data}
+
+
 def _on_step(view: RunView, event: Event) -> None:
     data = event.data
     view.previous_loss = view.loss
@@ -325,6 +332,7 @@ _HANDLERS = {
     ev.STATE: _on_state,
     ev.PHASE: _on_phase,
     ev.PLAN: _on_plan,
+    ev.PROBE: _on_probe,
     ev.STEP: _on_step,
     ev.EVAL: _on_eval,
     ev.STAGE: _on_multi,

@@ -15,6 +15,7 @@ from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker import finite, randomness
 from backprop_tui.engine.worker.channel import EventSink, Inbox, StoppedEarly
 from backprop_tui.engine.worker.measuring import Examiner
+from backprop_tui.engine.worker.probe import Probe
 from backprop_tui.engine.worker.progress import Progress
 from backprop_tui.engine.worker.rates import RateBook
 from backprop_tui.engine.worker.saving import Reason, Saver
@@ -39,6 +40,7 @@ class Conductor:
 
     Attributes:
         ended_by: why training ended before its last step, as a sentence; empty when it did not.
+        probe: tried before the first step; None tries nothing.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Conductor:
         self._save_s = 0.0
         self._random: dict[str, Any] | None = None
         self.ended_by = ""
+        self.probe: Probe | None = None
 
     def train_begin(self, trainer: StepTrainer) -> None:
         """Measure the untouched base, obey what arrived while loading, start the clock.
@@ -81,6 +84,8 @@ class Conductor:
         Raises:
             StoppedEarly: a stop came first.
         """
+        if self.probe is not None:
+            self.probe.run(trainer)
         if self._progress.step == 0:
             self._examiner.measure(trainer, "base")
         if not self._inbox.stop_asked():
@@ -117,6 +122,8 @@ class Conductor:
             **({"batches": list(figures.batches)} if figures.batches else {}),
             **figures.extra,
         )
+        if self.probe is not None:
+            self.probe.step_done()
         hit("worker.step")
         if what := self._not_finite(figures):
             self._steering.hold_spoilt(trainer, what)

@@ -24,7 +24,7 @@ def fault_payload(error: BaseException, spec: RunSpec | None, step: int | None) 
     elif is_out_of_memory(error):
         words = {
             "code": "OUT_OF_MEMORY",
-            "cause": f"Memory ran out{f' at step {step + 1}' if step else ''}.",
+            "cause": getattr(error, "cause", None) or f"Memory ran out{f' at step {step + 1}' if step else ''}.",
             "next": _smaller(spec),
         }
     elif isinstance(error, ImportError):

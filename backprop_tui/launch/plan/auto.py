@@ -60,7 +60,5 @@ def _fixed(spec: RunSpec, size: int) -> RunSpec:
     whole = spec.effective_batch
     if whole % size:
         raise UsageError("MICRO_BATCH_UNEVEN", f"{size} rows do not divide {whole}.", "Choose another accumulation.")
-    optim = spec.optim.model_copy(
-        update={"micro_batch": "fixed", "batch_size": size, "accumulation": whole // size}
-    )
+    optim = spec.optim.model_copy(update={"micro_batch": "fixed", "batch_size": size, "accumulation": whole // size})
     return spec.model_copy(update={"optim": optim})

@@ -94,14 +94,23 @@ def _rows(facts: Facts, plan: Forecast) -> Check:
     rows = facts.rows
     assert rows is not None
     if not rows.lengths:
-        return Check("fail", "DATA_NO_USABLE_ROWS", "none of the rows looked at can be used", "Look at them: backprop data rows.")
+        return Check(
+            "fail", "DATA_NO_USABLE_ROWS", "none of the rows looked at can be used", "Look at them: backprop data rows."
+        )
     share = sum(rows.learnt) / max(1, sum(rows.lengths))
     if not sum(rows.learnt):
-        return Check("fail", "DATA_NOTHING_LEARNT", "no token would be learnt", "Set train_on=everything, or add answers.")
+        return Check(
+            "fail", "DATA_NOTHING_LEARNT", "no token would be learnt", "Set train_on=everything, or add answers."
+        )
     seen = "all rows" if rows.exact else f"{len(rows.lengths):,} rows"
     words = f"masks verified on {seen}: {share:.0%} of the tokens are learnt"
     if rows.cut:
-        return Check("warn", "DATA_CUT", f"{words}; {rows.cut:,} rows are cut at max_length", "Raise max_length to keep their ends.")
+        return Check(
+            "warn",
+            "DATA_CUT",
+            f"{words}; {rows.cut:,} rows are cut at max_length",
+            "Raise max_length to keep their ends.",
+        )
     return Check("ok", "DATA", words)
 
 

@@ -145,7 +145,9 @@ class Norm:
 class Layer:
     """Attention and gated MLP with their norms and residual sums."""
 
-    def __init__(self, tape: Tape, shape: ModelShape, numbers: Numbers, adapt: Adaptation, batch: Batch, gpu: bool) -> None:
+    def __init__(
+        self, tape: Tape, shape: ModelShape, numbers: Numbers, adapt: Adaptation, batch: Batch, gpu: bool
+    ) -> None:
         self.tape, self.shape, self.batch, self.gpu, self.numbers = tape, shape, batch, gpu, numbers
         hidden, wide = shape.hidden, shape.heads * shape.head_size
         narrow = shape.kv_heads * shape.head_size

@@ -51,6 +51,10 @@ class MemoryPlan:
     peak: int
     parts: dict[str, int] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, int]:
+        """JSON-ready: `peak` and every part."""
+        return {"peak": self.peak, **self.parts}
+
 
 def plan_memory(setup: Setup) -> MemoryPlan:
     """Peak memory of training."""
@@ -80,7 +84,6 @@ def held_weights(shape: ModelShape, adapt: Adaptation, numbers: Numbers) -> tupl
     per_weight = NF4_BYTES if adapt.bits == 4 else INT8_BYTES
     base = linear * per_weight + (shape.parameters - linear) * numbers.weights
     return base, trained * numbers.adapters, trained
-
 
 
 def _rehearse(setup: Setup) -> dict[str, float]:

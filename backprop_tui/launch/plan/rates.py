@@ -178,4 +178,3 @@ def _near(one: int, other: int | None) -> bool:
 
 def _count(number_of: int, what: str) -> str:
     return f"1 {what}" if number_of == 1 else f"{number_of} {what.replace('run ', 'runs ', 1)}"
-

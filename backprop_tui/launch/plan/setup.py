@@ -75,9 +75,7 @@ def largest_batch(spec: RunSpec, lengths: Sequence[int], learnt: Sequence[int], 
 def _largest_pack(spec: RunSpec, lengths: Sequence[int], learnt: Sequence[int], most_rows: int) -> Batch:
     from backprop_tui.data.looking.packing import pack_rows
 
-    packs = pack_rows(
-        lengths, spec.data.max_length, most_rows, spec.optim.seed, in_order=spec.data.order != "shuffled"
-    )
+    packs = pack_rows(lengths, spec.data.max_length, most_rows, spec.optim.seed, in_order=spec.data.order != "shuffled")
     fullest = max(packs, key=lambda pack: sum(lengths[row] for row in pack))
     longest = sum(lengths[row] for row in fullest)
     return Batch(1, longest, sum(learnt[row] for row in fullest), masked=True)

@@ -1,0 +1,163 @@
+"""The probe: the longest micro-batch goes forward and backward before the first step, so that memory that does not suffice
+is known in the first minute, beside what the plan expected.
+
+It leaves nothing behind: its gradients are dropped and the random numbers given back, so curves are what they would have
+been without it. An evaluation batch is tried as well. On a GPU the allocator says what was reserved; on the CPU nobody does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from backprop_tui.engine.worker import randomness
+from backprop_tui.engine.worker.channel import EventSink
+from backprop_tui.engine.worker.faults import is_out_of_memory
+from backprop_tui.engine.worker.rows import Collator, Sequences
+from backprop_tui.launch.plan.memory import MemoryPlan, Setup, plan_memory
+from backprop_tui.launch.plan.setup import setup_of
+from backprop_tui.launch.plan.shape import read_shape
+from backprop_tui.protocol import events as ev
+from backprop_tui.protocol.spec import RunSpec
+
+if TYPE_CHECKING:
+    from backprop_tui.engine.worker.precision import Precision
+    from backprop_tui.engine.worker.trainer import StepTrainer
+
+#: After this step of an attempt gradients and optimiser state have been there together.
+_SETTLED = 2
+
+
+class ProbeRanOut(MemoryError):
+    """Memory did not suffice for the longest rows; `cause` is the sentence for people."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def expected(
+    spec: RunSpec, directory: Path, sequences: Sequences, batch_size: int, precision: Precision
+) -> tuple[Setup | None, MemoryPlan | None]:
+    """What the plan says of the rows as they are drawn; None where the model's shape can't be said.
+
+    Args:
+        directory: of the base. sequences: what is drawn. batch_size: sequences per micro-batch.
+    """
+    shape, _ = read_shape(directory)
+    if shape is None:
+        return None, None
+    gpu = precision.device.type == "cuda"
+    longest = largest(sequences, batch_size)
+    rows = [row for number in longest for row in sequences.packs[number]]
+    lengths, learnt = sequences.store.lengths, sequences.store.learnt_lengths
+    whole = [int(lengths[row]) for row in rows]
+    setup = setup_of(spec, shape, whole, [int(learnt[row]) for row in rows], gpu=gpu, batch_size=len(rows))
+    numbers = dataclasses.replace(
+        setup.numbers,
+        weights=precision.weights.itemsize,
+        autocast=None if precision.autocast is None else precision.autocast.itemsize,
+    )
+    setup = dataclasses.replace(setup, numbers=numbers)
+    return setup, plan_memory(setup)
+
+
+def largest(sequences: Sequences, batch_size: int) -> list[int]:
+    """Numbers of the longest sequences, as many as a micro-batch takes."""
+    lengths = sequences.store.lengths
+    totals = np.asarray([int(lengths[list(pack)].sum()) for pack in sequences.packs])
+    return [int(number) for number in np.argsort(-totals, kind="stable")[:batch_size]]
+
+
+@dataclass(slots=True)
+class Probe:
+    """The probe of one attempt.
+
+    Attributes:
+        sequences, held_out: what is trained and measured on; `held_out` may be None.
+        batch_size, eval_batch_size: sequences per pass. pad_id: of the tokenizer.
+        setup, plan: what was expected; None where the model's shape can't be said.
+    """
+
+    sink: EventSink
+    sequences: Sequences
+    held_out: Sequences | None
+    batch_size: int
+    eval_batch_size: int
+    pad_id: int
+    setup: Setup | None
+    plan: MemoryPlan | None
+    steps: int = 0
+
+    def run(self, trainer: StepTrainer) -> None:
+        """Pass the longest rows through the model and forget it.
+
+        Raises:
+            ProbeRanOut: memory did not suffice.
+        """
+        numbers = largest(self.sequences, self.batch_size)
+        state = randomness.keep()
+        counted = trainer._total_train_tokens
+        started = time.perf_counter()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        with self.sink.phase("probe", "the longest rows") as phase:
+            try:
+                batch = Collator(self.sequences, self.pad_id).batch(numbers)
+                places = batch["input_ids"].shape
+                trainer.rehearse(batch)
+                phase.progress(1, 2, "batches")
+                if self.held_out is not None:
+                    self._measure(trainer)
+                phase.progress(2, 2, "batches")
+            except BaseException as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise ProbeRanOut(self._words(numbers)) from error
+            finally:
+                trainer.model.zero_grad(set_to_none=True)
+                trainer._metrics["train"].clear()
+                trainer._total_train_tokens = counted
+                randomness.give_back(state)
+        first = None if self.setup is None else dataclasses.replace(self.setup, accumulation=1, state_bytes=0.0)
+        self._tell("probe", None if first is None else plan_memory(first).peak, places, started)
+
+    def step_done(self) -> None:
+        """Tell the measured peak once a whole step's memory has been taken."""
+        self.steps += 1
+        if self.steps == _SETTLED and torch.cuda.is_available():
+            self._tell("step", None if self.plan is None else self.plan.peak, None, None)
+
+    def _measure(self, trainer: StepTrainer) -> None:
+        assert self.held_out is not None
+        training = trainer.model.training
+        trainer.model.eval()
+        try:
+            batch = Collator(self.held_out, self.pad_id).batch(largest(self.held_out, self.eval_batch_size))
+            trainer.summed_loss(batch)
+        finally:
+            trainer.model.train(training)
+
+    def _tell(self, stage: str, planned: int | None, places: Any, started: float | None) -> None:
+        measured = int(torch.cuda.max_memory_reserved()) if torch.cuda.is_available() else None
+        self.sink.send(
+            ev.PROBE,
+            stage=stage,
+            expected=planned,
+            measured=measured,
+            **({} if places is None else {"rows": int(places[0]), "longest": int(places[1])}),
+            **({} if started is None else {"seconds": round(time.perf_counter() - started, 4)}),
+        )
+
+    def _words(self, numbers: list[int]) -> str:
+        lengths = self.sequences.store.lengths
+        longest = max(int(lengths[list(self.sequences.packs[number])].sum()) for number in numbers)
+        said = "" if self.plan is None else f" The plan expected {self.plan.peak / 1e9:.2f} GB of tensors."
+        rows = "row" if len(numbers) == 1 else "rows"
+        return f"Memory ran out at the probe, before step 1: the longest {len(numbers)} {rows} have up to {longest:,} tokens.{said}"
