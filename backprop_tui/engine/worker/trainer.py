@@ -21,8 +21,8 @@ from transformers import Trainer, TrainerCallback
 from backprop_tui.engine.worker.loading import Loaded
 from backprop_tui.engine.worker.methods import pissa
 from backprop_tui.engine.worker.movement import apply_lora_plus, movement_options, rates_in_proportion
-from backprop_tui.engine.worker.pieces import split_pack
 from backprop_tui.engine.worker.objectives import find_objective
+from backprop_tui.engine.worker.pieces import split_pack
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.engine.worker.rows import LEARNT, TOKENS, Batches, Sequences
 from backprop_tui.engine.worker.schedule import Schedule
@@ -275,7 +275,8 @@ class Recipe:
         """Keyword arguments of a `StepTrainer`.
 
         Args:
-            arguments: the trainer's own kind of `TrainingArguments`. own: what it takes beyond those of transformers.
+            arguments: the trainer's own kind of `TrainingArguments`.
+            **own: what it takes beyond those of transformers.
         """
         spec, mixed = self.spec, self.precision.autocast
         return {
