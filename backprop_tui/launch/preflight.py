@@ -46,6 +46,8 @@ def check(spec: RunSpec, *, on_progress: Progress | None = None) -> RunSpec:
 def check_and_record(spec: RunSpec, *, on_progress: Progress | None = None) -> tuple[RunSpec, dict[str, Any]]:
     """As `check`, noting beside it what the data is; hashing the files goes on while their rows are read.
 
+    `micro_batch=auto` becomes plain numbers here, so that run.json holds what is run; how is in `record["micro_batch"]`.
+
     Returns:
         The resolved spec, and what `data.versions.launched.check_launched` compares with; JSON-ready.
 
@@ -75,6 +77,11 @@ def check_and_record(spec: RunSpec, *, on_progress: Progress | None = None) -> t
             "Start again once it is complete.",
         )
     record["train"]["rows"] = rows
+    from backprop_tui.launch.plan.auto import choose_batch
+
+    resolved, words = choose_batch(resolved)
+    if words:
+        record["micro_batch"] = words
     return resolved, record
 
 

@@ -48,7 +48,11 @@ def expected(
     """What the plan says of the rows as they are drawn; None where the model's shape can't be said.
 
     Args:
-        directory: of the base. sequences: what is drawn. batch_size: sequences per micro-batch.
+        spec: the settings.
+        directory: of the base.
+        sequences: what is drawn.
+        batch_size: sequences per micro-batch.
+        precision: device and number formats.
     """
     shape, _ = read_shape(directory)
     if shape is None:
@@ -159,5 +163,5 @@ class Probe:
         lengths = self.sequences.store.lengths
         longest = max(int(lengths[list(self.sequences.packs[number])].sum()) for number in numbers)
         said = "" if self.plan is None else f" The plan expected {self.plan.peak / 1e9:.2f} GB of tensors."
-        rows = "row" if len(numbers) == 1 else "rows"
-        return f"Memory ran out at the probe, before step 1: the longest {len(numbers)} {rows} have up to {longest:,} tokens.{said}"
+        rows = "row has" if len(numbers) == 1 else f"{len(numbers)} rows have"
+        return f"Memory ran out at the probe, before step 1: the longest {rows} up to {longest:,} tokens.{said}"

@@ -21,6 +21,8 @@ from backprop_tui.engine.worker.continuity import (
     check_same_data,
     tell_resumed,
 )
+from backprop_tui.engine.worker.distributed import is_forsaken, world
+from backprop_tui.engine.worker.distributed_inbox import AgreedInbox
 from backprop_tui.engine.worker.faults import fault_payload, memory_retry
 from backprop_tui.engine.worker.logs import forwarded_logs, quieten_libraries
 from backprop_tui.engine.worker.pieces import adjusted, rows_per_pass
@@ -51,6 +53,7 @@ class Session:
         run: the run's directory. sink, inbox: the two pipes.
         resume: checkpoint to go on from, relative to the run directory; None begins afresh.
         changes: what changed since the run was launched.
+        forsaken: whether it ended because another of the run's processes was gone.
     """
 
     run: RunDir
@@ -61,6 +64,7 @@ class Session:
     progress: Progress | None = None
     changes: Changes = field(default_factory=Changes)
     directory: Path | None = None
+    forsaken: bool = False
 
     def execute(self) -> bool:
         """Train, and tell how it ended. Never raises.
@@ -83,6 +87,9 @@ class Session:
             return True
         except BaseException as error:
             traceback.print_exc(file=sys.stderr)
+            self.forsaken = not world().alone and is_forsaken(error)
+            if self.forsaken:
+                return False
             step = self.progress.step if self.progress else None
             fault = fault_payload(error, self.spec, step)
             if why := memory_retry(error, self.sink.struck):
@@ -98,8 +105,10 @@ class Session:
         self.sink.end("aborted", step, "Aborted by request; nothing was saved.", self._newest())
 
     def _train(self) -> None:
-        spec = self.spec = adjusted(read_spec(self.run), self.changes.batch)
+        spec = read_spec(self.run)
         see_one_gpu(os.environ, spec)
+        self._meet(spec)
+        spec = self.spec = adjusted(spec, self.changes.batch)
         progress = self.progress = Progress()
         resume = self.run.path / self.resume if self.resume else None
         if resume is not None:
@@ -115,7 +124,7 @@ class Session:
             self._import(phase)
             from backprop_tui.engine.worker.hub import local_model
 
-            directory = self.directory = local_model(spec, phase)
+            directory = self.directory = world().one_per_machine_first(lambda: local_model(spec, phase))
         self._go_on()
         data = self._tokenise(spec, directory)
         if resume is not None:
@@ -129,6 +138,16 @@ class Session:
         self._tell_resumed(spec, precision, before)
         self._go_on()
         self._run(spec, data, loaded, precision, resume)
+
+    def _meet(self, spec: RunSpec) -> None:
+        """Find the run's other processes; from here on all of them know the same."""
+        here = world()
+        if here.alone:
+            return
+        with self.sink.phase("load", f"meeting {here.size} processes"):
+            here.meet(cpu=spec.model.device == "cpu", patience=spec.devices.peer_wait_s)
+        self.inbox = AgreedInbox(self.inbox, here)
+        self.resume, self.changes = here.from_first((self.resume, self.changes))
 
     def _import(self, phase: Phase) -> None:
         """Import the heavy libraries one by one, so that people see why it takes seconds."""
@@ -148,7 +167,7 @@ class Session:
         from backprop_tui.engine.worker.dataset import load_data
 
         with self.sink.phase("tokenise") as phase:
-            data = load_data(spec, directory, phase)
+            data = world().first_does(lambda: load_data(spec, directory, phase))
         if data.overlap:
             rows = "training row is" if data.overlap == 1 else "training rows are"
             words = f"DATA_OVERLAP: {data.overlap:,} {rows} held out as well, so the evaluation flatters the model."
@@ -159,7 +178,8 @@ class Session:
         for problem in stale_pins(fingerprint):
             self.sink.log("warn", "worker", f"{problem.code}: {problem.cause} {problem.next_step}")
         try:
-            self.run.write_dataset(with_id(fingerprint))
+            if world().first:
+                self.run.write_dataset(with_id(fingerprint))
         except OSError as error:
             raise UnavailableError(
                 "RUN_NOT_WRITABLE",
@@ -167,9 +187,7 @@ class Session:
                 "Free some space or mend its permissions, then resume.",
             ) from None
 
-    def _load(
-        self, spec: RunSpec, directory: Path, phase: Phase, resume: Path | None
-    ) -> tuple[Loaded, Precision]:
+    def _load(self, spec: RunSpec, directory: Path, phase: Phase, resume: Path | None) -> tuple[Loaded, Precision]:
         from backprop_tui.engine.worker.loading import adapt_model, load_model, load_tokenizer, use_threads
         from backprop_tui.engine.worker.methods import find_method
         from backprop_tui.engine.worker.precision import choose_precision
@@ -203,7 +221,7 @@ class Session:
 
         assert self.progress is not None
         batch_size = 1 if data.sequences.packed else spec.optim.batch_size
-        schedule = make_schedule(spec, len(data.sequences), batch_size)
+        schedule = make_schedule(spec, len(data.sequences), batch_size, world().size)
         examiner = Examiner(
             self.sink,
             self.inbox,
@@ -250,13 +268,13 @@ class Session:
             trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
         self._end(conductor.ended_by, schedule)
 
-    def _probe(
-        self, spec: RunSpec, data: RunData, loaded: Loaded, precision: Precision, batch_size: int
-    ) -> Probe:
+    def _probe(self, spec: RunSpec, data: RunData, loaded: Loaded, precision: Precision, batch_size: int) -> Probe:
         from backprop_tui.engine.worker.probe import Probe, expected
         from backprop_tui.engine.worker.rows import Sequences
 
         assert self.directory is not None
+        if words := (self.run.read_launched() or {}).get("micro_batch"):
+            self.sink.log("info", "worker", safe_text(words, limit=300))
         held_out = Sequences.plain(data.held_out) if len(data.held_out) else None
         rows = self.changes.batch.eval_batch_size if self.changes.batch else spec.optim.batch_size
         setup, plan = expected(spec, self.directory, data.sequences, batch_size, precision)
@@ -287,6 +305,7 @@ class Session:
         self.sink.end("stopped", step, f"{self.inbox.stop_reason} No step had been taken.", self._newest())
 
     def _go_on(self) -> None:
+        self.inbox.refresh()
         if self.inbox.stop_asked():
             raise StoppedEarly
 
@@ -318,10 +337,13 @@ def read_spec(run: RunDir) -> RunSpec:
 def see_one_gpu(environment: MutableMapping[str, str], spec: RunSpec) -> None:
     """Leave one GPU visible, or none for a CPU run; only works before torch is imported.
 
-    With several in sight the trainer would wrap the model in DataParallel, which TRL refuses.
+    With several in sight the trainer would wrap the model in DataParallel, which TRL refuses. Of several processes each has
+    its own by its number.
     """
     if spec.model.device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""
+        return
+    if not world().alone:
         return
     seen = environment.get("CUDA_VISIBLE_DEVICES")
     environment["CUDA_VISIBLE_DEVICES"] = "0" if seen is None else seen.split(",")[0].strip()
@@ -342,7 +364,7 @@ def plan_payload(
         "total_steps": schedule.total_steps,
         "steps_per_epoch": schedule.steps_per_epoch,
         "epochs": schedule.epochs,
-        "effective_batch": round(batch_size * spec.optim.accumulation * rows_per_sequence),
+        "effective_batch": round(batch_size * spec.optim.accumulation * rows_per_sequence * world().size),
         "train_rows": len(data.train),
         "eval_rows": len(data.held_out),
         "dropped_rows": data.dropped,

@@ -1,4 +1,4 @@
-"""`micro_batch=auto`: how the rows of a step are split into micro-batches, decided before the run is created and told in words."""
+"""`micro_batch=auto`: how a step is split into micro-batches, decided before the run is created and told in words."""
 
 from __future__ import annotations
 

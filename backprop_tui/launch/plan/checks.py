@@ -42,6 +42,9 @@ def checks(spec: RunSpec, facts: Facts, plan: Forecast, refusal: BackpropError |
     """Every check in the order shown.
 
     Args:
+        spec: the settings.
+        facts: what is known beside them.
+        plan: the forecast made of both.
         refusal: why a launch would be refused (data, masks, template, packages, model), None where it would not.
     """
     found = [_memory(spec, plan)]

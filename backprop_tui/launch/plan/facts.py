@@ -1,4 +1,4 @@
-"""What a plan is made from: the model's shape, its rows in tokens, the machine, and the rates of runs before. Reads, never writes."""
+"""What a plan is made from: the model's shape, its rows in tokens and the machine. Reads, never writes."""
 
 from __future__ import annotations
 

@@ -112,10 +112,8 @@ def _pass(tape: Tape, setup: Setup, embedding: Weight, layers: list[Layer], head
         embedded = tape.input(batch.places * shape.hidden, setup.numbers.weights, wants_gradient=recomputed)
     x = embedded
     for number, layer in enumerate(layers):
-        if recomputed and number % setup.checkpoint_every == 0:
-            x = tape.checkpoint(layer, x)
-        else:
-            x = layer(x)
+        again = recomputed and number % setup.checkpoint_every == 0
+        x = tape.checkpoint(layer, x) if again else layer(x)
     loss = head(x)
     del x, embedded
     node = loss.node

@@ -137,6 +137,7 @@ def rate_of(
     """The rate to expect.
 
     Args:
+        spec: the settings.
         past: runs before, newest first.
         device: the GPU's name, or `cpu`.
         parameters: weights of the model with its adapters, None while unknown.

@@ -27,7 +27,9 @@ def numbers_of(spec: RunSpec, *, gpu: bool, bfloat16: bool = True) -> Numbers:
     """The number formats the worker chooses for these settings.
 
     Args:
-        gpu: whether the run is on a GPU. bfloat16: whether that GPU has it.
+        spec: the settings.
+        gpu: whether the run is on a GPU.
+        bfloat16: whether that GPU has it.
     """
     wanted, full = spec.model.dtype, spec.model.method == "full"
     if wanted == "float16":
@@ -56,7 +58,9 @@ def largest_batch(spec: RunSpec, lengths: Sequence[int], learnt: Sequence[int], 
     """The micro-batch that takes most memory: the longest rows together, as the probe draws them.
 
     Args:
-        lengths, learnt: tokens and learnt tokens of rows; without any, rows of `max_length` are assumed.
+        spec: the settings.
+        lengths: tokens of rows; without any, rows of `max_length` are assumed.
+        learnt: learnt tokens of the same rows.
         batch_size: rows per micro-batch.
     """
     longest_allowed = spec.data.max_length
@@ -94,6 +98,12 @@ def setup_of(
     """Everything peak memory depends on.
 
     Args:
+        spec: the settings.
+        shape: the model.
+        lengths: tokens of rows.
+        learnt: learnt tokens of the same rows.
+        gpu: whether the run is on a GPU.
+        bfloat16: whether that GPU has the format.
         batch_size: rows per micro-batch instead of the spec's.
     """
     size = batch_size or spec.optim.batch_size or 1

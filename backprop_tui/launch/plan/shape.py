@@ -70,7 +70,8 @@ def shape_of(config: Mapping[str, Any], stored: Shapes | None) -> tuple[ModelSha
     """The shape, or None and why not.
 
     Args:
-        config: config.json. stored: shapes of the stored tensors by name; None where no weights are here yet.
+        config: config.json.
+        stored: shapes of the stored tensors by name; None where no weights are here yet.
     """
     inner_words = config.get("text_config")
     words = {**config, **inner_words} if isinstance(inner_words, dict) else dict(config)

@@ -126,7 +126,8 @@ class Tape:
 
         Args:
             inputs: what it reads.
-            count, width: of the result.
+            count: elements of the result.
+            width: bytes of each.
             saves: what its backward pass needs.
             back: gradients for each input, given that of the result; None makes fresh ones of the inputs' sizes.
             storage: the result's memory where it is no fresh one (a view).
