@@ -27,32 +27,6 @@ def base(tmp_path: Path) -> Path:
     return place
 
 
-def test_a_loss_that_is_no_number_ends_the_run_at_that_step_and_spares_the_good_checkpoint():
-    """Steps of this size take the weights beyond what float32 holds within a few steps."""
-    worker = train(
-        method="full",
-        steps=200,
-        learning_rate=1.0,
-        optimizer="sgd",
-        max_grad_norm=0,
-        warmup=0,
-        save_every=1,
-        schedule="constant",
-    )
-    (fault,) = worker.of("fault")
-    last = worker.of("step")[-1]
-    assert fault["code"] == "LOSS_NOT_FINITE"
-    assert fault["step"] == last["step"]
-    assert "nan" in (last["loss"], last["grad_norm"]) or "inf" in (last["loss"], last["grad_norm"])
-    end = worker.events[-1]
-    assert (end["outcome"], end["step"]) == ("failed", last["step"])
-    good = checkpoints.newest_valid(worker.run)
-    assert good is not None
-    assert good.step == last["step"] - 1 == fault["detail"]["last_good_step"]
-    assert f"step {good.step}" in fault["cause"]
-    assert end["checkpoint"] == f"checkpoints/{good.path.name}"
-
-
 def test_a_full_disk_pauses_the_run_until_there_is_room(monkeypatch):
     arm(monkeypatch, "worker.save.file:3:disk_full")
     run = new_run(steps=6, save_every=3)
@@ -89,17 +63,19 @@ def test_anything_else_is_named_and_the_trace_stays_in_the_log(monkeypatch, capf
     assert "Traceback" in capfd.readouterr().err
 
 
-def test_memory_that_does_not_suffice_says_what_to_set(monkeypatch):
+def test_memory_that_does_not_suffice_asks_for_another_worker_and_says_what_to_set(monkeypatch):
     """The model asks for a tensor no machine has; torch itself refuses it."""
     import torch
 
     from backprop_tui.engine.worker.trainer import StepTrainer
 
     monkeypatch.setattr(StepTrainer, "floating_point_ops", lambda self, inputs: torch.empty(1 << 50))
-    worker = train(batch_size=4, accumulation=2)
-    (fault,) = worker.of("fault")
-    assert fault["code"] == "OUT_OF_MEMORY"
-    assert "batch_size to 2 and accumulation to 4" in fault["next"]
+    with WorkerThread(new_run(batch_size=4, accumulation=2)) as worker:
+        retry = worker.wait_for("retry")
+    assert (retry["why"], retry["step"]) == ("memory", 0)
+    assert retry["fault"]["code"] == "OUT_OF_MEMORY"
+    assert "batch_size to 2 and accumulation to 4" in retry["fault"]["next"]
+    assert not worker.of("end")
 
 
 @pytest.mark.parametrize(

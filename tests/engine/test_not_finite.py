@@ -1,0 +1,169 @@
+"""A loss, a gradient or weights that are no numbers: the run pauses, nothing of it is saved, and it goes back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from backprop_tui.protocol.changes import Changes, RateChange, with_rate
+from backprop_tui.store import checkpoints
+from backprop_tui.store.layout import RunDir
+from tests.support.worker_driver import Driver, WorkerThread, new_run, step_figures
+
+pytestmark = pytest.mark.train
+
+#: Steps of this size take the weights beyond what float32 holds within a few steps.
+WILD: dict[str, Any] = {
+    "method": "full", "steps": 200, "learning_rate": 1.0, "optimizer": "sgd", "max_grad_norm": 0, "warmup": 0,
+    "schedule": "constant", "save_every": 1, "gradient_checkpointing": "off",
+}  # fmt: skip
+
+
+def resumed(run: RunDir, rates: list[RateChange]) -> WorkerThread:
+    """The next attempt, as the host starts it."""
+    newest = checkpoints.newest_valid(run)
+    path = None if newest is None else newest.path.relative_to(run.path).as_posix()
+    worker = WorkerThread(run, resume=path)
+    worker.session.changes = Changes(rates=rates)
+    return worker
+
+
+def rates_told(*workers: Driver) -> list[RateChange]:
+    """Changes of the learning rate as the host folds them."""
+    known: list[RateChange] = []
+    for worker in workers:
+        for done in worker.of("command_done"):
+            change = RateChange.from_dict(done.get("rate"))
+            known = known if change is None else with_rate(known, change)
+    return known
+
+
+def test_a_loss_that_is_no_number_pauses_and_one_command_goes_back_with_half_the_rate():
+    run = new_run(**WILD)
+    with WorkerThread(run) as worker:
+        paused = worker.wait_for("state", state="paused")
+        (fault,) = worker.of("fault")
+        bad = worker.of("step")[-1]
+        assert not math.isfinite(float(bad["loss"])) or not math.isfinite(float(bad["grad_norm"]))
+        assert fault["code"] == "LOSS_NOT_FINITE"
+        assert fault["step"] == bad["step"]
+        assert fault["detail"]["last_good_step"] == bad["step"] - 1
+        assert f"step {bad['step']}" in fault["cause"]
+        assert f"checkpoint is that of step {bad['step'] - 1}" in fault["cause"]
+        assert "--halve-lr" in fault["next"]
+        assert fault["cause"] in paused["reason"]
+        # Nothing may be measured or saved of it; the rate may be set.
+        assert not worker.obeyed("checkpoint")["ok"]
+        assert not worker.obeyed("evaluate")["ok"]
+        assert worker.obeyed("resume", lr_factor=0.5)["ok"]
+        retry = worker.wait_for("retry")
+    assert retry["why"] == "rewind"
+    assert not worker.of("end")
+    good = bad["step"] - 1
+    newest = checkpoints.newest_valid(run)
+    assert newest is not None
+    assert newest.step == good
+    assert all_finite(run, good)
+    rates = rates_told(worker)
+    assert [(change.step, change.factor) for change in rates] == [(good, 0.5)]
+    with resumed(run, rates) as again:
+        first = again.wait_for("step")
+        again.command("stop")
+        again.finished()
+    assert (first["step"], first["lr"]) == (bad["step"], 0.5)
+
+
+def test_a_changed_rate_outlives_the_attempt_that_was_told():
+    """Killed before a checkpoint holds a change: the next attempt makes it again, at the step at which it was made."""
+    calm = {"steps": 10, "save_every": 4, "schedule": "linear"}
+    whole = new_run(**calm, seed=7)
+    with WorkerThread(whole) as first:
+        first.command("pause")
+        first.wait_for("state", state="paused")
+        first.obeyed("set", learning_rate=1e-3)
+        first.obeyed("resume")
+        first.ended()
+    (told,) = rates_told(first)
+    assert (told.step, told.rate) == (0, 1e-3)
+    # As if the rate had been halved after step 6, and the worker had died with only the checkpoint of step 4.
+    checkpoints.remove_checkpoint(whole, 8)
+    checkpoints.remove_checkpoint(whole, 10)
+    with resumed(whole, [RateChange("late", 6, factor=0.5)]) as second:
+        second.ended()
+    before, after = step_figures(first.events), step_figures(second.events)
+    assert [after[step][2] for step in (5, 6)] == [before[step][2] for step in (5, 6)]
+    assert [after[step][2] for step in range(7, 11)] == pytest.approx([before[step][2] / 2 for step in range(7, 11)])
+    # A later resume from a checkpoint that holds the change does not apply it twice.
+    checkpoints.remove_checkpoint(whole, 10)
+    with resumed(whole, [RateChange("late", 6, factor=0.5)]) as third:
+        third.ended()
+    assert step_figures(third.events) == {step: after[step] for step in (9, 10)}
+
+
+def test_without_a_checkpoint_it_begins_again_with_half_the_rate():
+    run = new_run(**{**WILD, "save_every": 0})
+    with WorkerThread(run) as worker:
+        worker.wait_for("state", state="paused")
+        assert "the start" in worker.of("fault")[0]["next"]
+        assert worker.obeyed("set", learning_rate=1e-3)["ok"]
+        assert worker.obeyed("resume")["ok"]
+        worker.wait_for("retry")
+    rates = rates_told(worker)
+    assert [(change.step, change.rate) for change in rates] == [(0, 1e-3)]
+    with resumed(run, rates) as again:
+        first = again.wait_for("step")
+        again.command("stop")
+        assert again.ended()["outcome"] == "stopped"
+    assert (first["step"], first["lr"]) == (1, 1e-3)
+
+
+def test_a_stop_saves_nothing_of_it():
+    run = new_run(**WILD)
+    with WorkerThread(run) as worker:
+        worker.wait_for("state", state="paused")
+        stopped = worker.obeyed("stop")
+        end = worker.ended()
+    bad = worker.of("step")[-1]["step"]
+    assert "not saved" in stopped["detail"]
+    assert end["outcome"] == "stopped"
+    assert end["checkpoint"] == f"checkpoints/{run.checkpoint(bad - 1).name}"
+    assert [info.step for info in checkpoints.list_checkpoints(run)] == list(range(1, bad))
+
+
+def test_weights_that_are_no_numbers_are_found_before_they_are_saved(monkeypatch):
+    """The loss of a step is that of the weights before it: what the update did shows only in the weights."""
+    from backprop_tui.engine.worker import finite
+
+    run = new_run(steps=6, save_every=2, dropout=0.0)
+    real = finite.what_is_not
+    looked: list[str] = []
+
+    def poison(trainer: Any) -> str:
+        if len(looked) == 1:
+            weights = next(one for one in trainer.model.parameters() if one.requires_grad)
+            weights.data.view(-1)[0] = math.inf
+        looked.append(real(trainer))
+        return looked[-1]
+
+    monkeypatch.setattr(finite, "what_is_not", poison)
+    with WorkerThread(run) as worker:
+        worker.wait_for("state", state="paused")
+        worker.command("stop")
+        worker.ended()
+    assert looked[:2] == ["", "weights"]
+    assert worker.of("fault")[0]["detail"] == {"what": "weights", "last_good_step": 2}
+    assert [info.step for info in checkpoints.list_checkpoints(run)] == [2]
+
+
+def all_finite(run: RunDir, step: int) -> bool:
+    """Whether every tensor of a checkpoint is made of numbers."""
+    import torch
+    from safetensors.torch import load_file
+
+    place = run.checkpoint(step)
+    tensors = [tensor for file in place.glob("*.safetensors") for tensor in load_file(file).values()]
+    state = torch.load(place / "optimizer.pt", weights_only=True)["state"]
+    tensors += [value for one in state.values() for value in one.values() if isinstance(value, torch.Tensor)]
+    return bool(tensors) and all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor.is_floating_point())
