@@ -34,7 +34,11 @@ def check_variants(spec: RunSpec) -> None:
     if package is not None:
         _need(package, spec.optim.optimizer, "optimizer=adamw_torch")
     if spec.optim.gradient_checkpointing == "offload" and spec.model.device == "cpu":
-        raise offload_refused()
+        raise UnavailableError(
+            "OFFLOAD_NEEDS_GPU",
+            "gradient_checkpointing=offload moves activations from the GPU to the host, and this run has no GPU.",
+            "Set gradient_checkpointing to full.",
+        )
     if spec.model.attention == "varlen" and not (spec.data.packing or spec.data.padding_free):
         raise UsageError(
             "ATTENTION_WITHOUT_EFFECT",
@@ -48,15 +52,6 @@ def check_variants(spec: RunSpec) -> None:
             "need a mask over the whole batch.",
             "Set attention to auto or varlen, or padding_free to off.",
         )
-
-
-def offload_refused() -> UnavailableError:
-    """The refusal of activations in host memory where there is no other memory."""
-    return UnavailableError(
-        "OFFLOAD_NEEDS_GPU",
-        "gradient_checkpointing=offload moves activations from the GPU to the host, and this run has no GPU.",
-        "Set gradient_checkpointing to full.",
-    )
 
 
 def _need(package: str, what: str, instead: str) -> None:

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from backprop_tui.engine.worker.attention import attention_of, check_attention
 from backprop_tui.engine.worker.methods import Method
+from backprop_tui.engine.worker.movement import check_recomputation
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.protocol.errors import BackpropError, DataError
 from backprop_tui.protocol.spec import RunSpec
@@ -55,8 +56,9 @@ def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precis
 
     Raises:
         DataError: the weights or the configuration can't be used, or weights are missing (transformers would make them up).
-        UnavailableError: the model can't attend as it is asked to.
+        UnavailableError: the model can't attend as it is asked to, or there is no GPU to take activations from.
     """
+    check_recomputation(spec, precision)
     options: dict[str, Any] = {"dtype": precision.weights, "attn_implementation": attention_of(spec)}
     if precision.device.type == "cuda":
         options["device_map"] = {"": str(precision.device)}

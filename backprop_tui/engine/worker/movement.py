@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
+from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.engine.worker.schedule import Schedule
+from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.protocol.spec import OptimPart, RunSpec
 
 #: The fused kernel is the same AdamW in one call per step instead of several per tensor.
@@ -80,6 +82,20 @@ def _recomputation(level: str, arguments: type[Any]) -> dict[str, Any]:
     if level == "offload":
         options["offload"] = True
     return {name: True, f"{name}_kwargs": options}
+
+
+def check_recomputation(spec: RunSpec, precision: Precision) -> None:
+    """Refuse to move activations to the host where they are there already.
+
+    Raises:
+        UnavailableError: OFFLOAD_NEEDS_GPU.
+    """
+    if spec.optim.gradient_checkpointing == "offload" and precision.device.type != "cuda":
+        raise UnavailableError(
+            "OFFLOAD_NEEDS_GPU",
+            "gradient_checkpointing=offload moves activations from the GPU to the host, and PyTorch sees no GPU.",
+            "Set gradient_checkpointing to full.",
+        )
 
 
 def apply_lora_plus(optimizer: torch.optim.Optimizer, model: torch.nn.Module, ratio: float) -> None:

@@ -124,7 +124,8 @@ def _principal(base: torch.Tensor, rank: int, scaling: float, name: str) -> tupl
         )
     left, values, right = torch.linalg.svd(base, full_matrices=False)
     roots = torch.sqrt(values[:rank] / scaling)
-    return roots[:, None] * right[:rank], left[:, :rank] * roots
+    # In the layout they have when they are read from a checkpoint: other strides take another path through the product.
+    return (roots[:, None] * right[:rank]).contiguous(), (left[:, :rank] * roots).contiguous()
 
 
 def _halves(checkpoint: Path) -> tuple[Tensors, Tensors]:
