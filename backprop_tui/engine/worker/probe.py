@@ -19,7 +19,7 @@ import torch
 from backprop_tui.engine.worker import randomness
 from backprop_tui.engine.worker.channel import EventSink
 from backprop_tui.engine.worker.faults import is_out_of_memory
-from backprop_tui.engine.worker.rows import Collator, Sequences
+from backprop_tui.engine.worker.rows import Sequences
 from backprop_tui.launch.plan.memory import MemoryPlan, Setup, plan_memory
 from backprop_tui.launch.plan.setup import setup_of
 from backprop_tui.launch.plan.shape import read_shape
@@ -85,7 +85,7 @@ class Probe:
 
     Attributes:
         sequences, held_out: what is trained and measured on; `held_out` may be None.
-        batch_size, eval_batch_size: sequences per pass. pad_id: of the tokenizer.
+        batch_size, eval_batch_size: sequences per pass.
         setup, plan: what was expected; None where the model's shape can't be said.
     """
 
@@ -94,7 +94,6 @@ class Probe:
     held_out: Sequences | None
     batch_size: int
     eval_batch_size: int
-    pad_id: int
     setup: Setup | None
     plan: MemoryPlan | None
     steps: int = 0
@@ -107,14 +106,14 @@ class Probe:
         """
         numbers = largest(self.sequences, self.batch_size)
         state = randomness.keep()
-        counted = trainer._total_train_tokens
+        counted = getattr(trainer, "_total_train_tokens", None)
         started = time.perf_counter()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         with self.sink.phase("probe", "the longest rows") as phase:
             try:
-                batch = Collator(self.sequences, self.pad_id).batch(numbers)
-                places = batch["input_ids"].shape
+                batch = trainer.batches(self.sequences).batch(numbers)
+                places = batch["input_ids"].shape if "input_ids" in batch else None
                 trainer.rehearse(batch)
                 phase.progress(1, 2, "batches")
                 if self.held_out is not None:
@@ -126,8 +125,9 @@ class Probe:
                 raise ProbeRanOut(self._words(numbers)) from error
             finally:
                 trainer.model.zero_grad(set_to_none=True)
-                trainer._metrics["train"].clear()
-                trainer._total_train_tokens = counted
+                trainer.extras()
+                if counted is not None:
+                    trainer._total_train_tokens = counted
                 randomness.give_back(state)
         first = None if self.setup is None else dataclasses.replace(self.setup, accumulation=1, state_bytes=0.0)
         self._tell("probe", None if first is None else plan_memory(first).peak, places, started)
@@ -143,8 +143,8 @@ class Probe:
         training = trainer.model.training
         trainer.model.eval()
         try:
-            batch = Collator(self.held_out, self.pad_id).batch(largest(self.held_out, self.eval_batch_size))
-            trainer.summed_loss(batch)
+            numbers = largest(self.held_out, self.eval_batch_size)
+            trainer.measure(trainer.batches(self.held_out).batch(numbers))
         finally:
             trainer.model.train(training)
 

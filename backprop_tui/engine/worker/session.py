@@ -252,7 +252,7 @@ class Session:
             most_bytes=round(spec.run.max_checkpoint_gb * 1e9) or None,
         )
         conductor = Conductor(spec, self.sink, self.inbox, self.progress, schedule, examiner, saver, self.changes.rates)
-        probe = self._probe(spec, data, loaded, precision, batch_size)
+        probe = self._probe(spec, data, precision, batch_size)
         payload = plan_payload(spec, data, schedule, loaded, precision, batch_size)
         self.sink.send(ev.PLAN, **payload, memory=probe.plan.to_dict() if probe.plan is not None else None)
         if resume is None or self.changes.batch is not None:
@@ -268,7 +268,7 @@ class Session:
             trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
         self._end(conductor.ended_by, schedule)
 
-    def _probe(self, spec: RunSpec, data: RunData, loaded: Loaded, precision: Precision, batch_size: int) -> Probe:
+    def _probe(self, spec: RunSpec, data: RunData, precision: Precision, batch_size: int) -> Probe:
         from backprop_tui.engine.worker.probe import Probe, expected
         from backprop_tui.engine.worker.rows import Sequences
 
@@ -278,8 +278,7 @@ class Session:
         held_out = Sequences.plain(data.held_out) if len(data.held_out) else None
         rows = self.changes.batch.eval_batch_size if self.changes.batch else spec.optim.batch_size
         setup, plan = expected(spec, self.directory, data.sequences, batch_size, precision)
-        pad_id = loaded.tokenizer.pad_token_id
-        return Probe(self.sink, data.sequences, held_out, batch_size, rows, pad_id, setup, plan)
+        return Probe(self.sink, data.sequences, held_out, batch_size, rows, setup, plan)
 
     def _end(self, ended_by: str, schedule: Schedule) -> None:
         assert self.progress is not None
