@@ -107,9 +107,11 @@ def _eval(data: dict[str, Any]) -> _Told:
     best = " (best)" if data.get("best") else ""
     match = number(data.get("exact_match"))
     exact = "" if match is None else f"  exact={match:.2f}"
+    right = number(data.get("token_accuracy"))
+    accuracy = "" if right is None else f"  acc={right:.3f}"
     return "info", (
         f"eval step={_count(data.get('step'))} loss={wording.loss(number(data.get('loss')))}{best}  "
-        f"ppl={_figure(data.get('perplexity'))}{exact}  n={_count(data.get('rows'))}  took {_seconds(data.get('seconds'))}"
+        f"ppl={_figure(data.get('perplexity'))}{accuracy}{exact}  n={_count(data.get('rows'))}  took {_seconds(data.get('seconds'))}"
     )
 
 

@@ -137,7 +137,9 @@ def _plan(data: dict[str, Any]) -> _Said:
 def _eval(data: dict[str, Any]) -> _Said:
     parts = [f"step {words.count(number(data.get('step')))}", f"loss {words.loss(number(data.get('loss')))}"]
     parts.append(f"perplexity {words.loss(number(data.get('perplexity')))}")
-    match = number(data.get("exact_match"))
+    accuracy, match = number(data.get("token_accuracy")), number(data.get("exact_match"))
+    if accuracy is not None:
+        parts.append(f"token accuracy {100 * accuracy:.1f} %")
     if match is not None:
         parts.append(f"exact match {100 * match:.0f} %")
     parts.append(f"{words.count(number(data.get('rows')))} rows in {words.duration(number(data.get('seconds')))}")

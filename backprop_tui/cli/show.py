@@ -101,6 +101,8 @@ def _facts(summary: RunSummary, spec: dict[str, Any], out: Output) -> Iterator[t
     yield "loss", f"{words.loss(view.loss)}  lr {words.rate(view.lr)}  gradient norm {words.loss(view.grad_norm)}"
     best = f"  (best {words.loss(view.best_eval_loss)} at step {words.count(view.best_eval_step)})"
     yield "eval loss", words.loss(view.eval_loss) + (best if view.best_eval_loss is not None else "")
+    if view.token_accuracy is not None:
+        yield "token accuracy", f"{100 * view.token_accuracy:.1f} % of the held-out tokens"
     if view.exact_match is not None:
         yield "exact match", f"{100 * view.exact_match:.0f} %"
     yield "tokens", f"{words.count(view.tokens)}  {words.count(view.tokens_per_s)} tokens/s"

@@ -101,6 +101,9 @@ FIELDS: dict[str, Field] = {
     "eval_loss": Field("number", "newest loss on held-out rows", lambda f: f.view.eval_loss),
     "best": Field("number", "best loss on held-out rows", lambda f: f.view.best_eval_loss),
     "best_step": Field("count", "the step it was measured at", lambda f: f.view.best_eval_step, words.count),
+    "token_accuracy": Field(
+        "number", "share of held-out tokens predicted right, 0 to 1", lambda f: f.view.token_accuracy
+    ),
     "exact_match": Field("number", "share of answers that match, 0 to 1", lambda f: f.view.exact_match),
     "grad_norm": Field("number", "norm of the gradient", lambda f: f.view.grad_norm),
     "lr": Field("number", "learning rate", lambda f: f.view.lr, words.rate),

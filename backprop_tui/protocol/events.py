@@ -188,7 +188,10 @@ class StepPayload(TypedDict):
 
 
 class EvalPayload(TypedDict):
-    """One evaluation over the held-out rows; `perplexity` is exp(loss), None when that overflows."""
+    """One evaluation over the held-out rows; `perplexity` is exp(loss), None when that overflows.
+
+    `token_accuracy` is the share of learnt tokens that were the likeliest, 0 to 1.
+    """
 
     step: int
     loss: float
@@ -197,6 +200,7 @@ class EvalPayload(TypedDict):
     seconds: float
     best: bool
     exact_match: NotRequired[float]
+    token_accuracy: NotRequired[float]
 
 
 class SamplePayload(TypedDict):

@@ -65,6 +65,7 @@ class RunView:
     best_eval_loss: float | None = None
     best_eval_step: int | None = None
     exact_match: float | None = None
+    token_accuracy: float | None = None
     checkpoint_step: int | None = None
     checkpoint_wall: float | None = None
     checkpoints: list[int] = field(default_factory=list)
@@ -249,6 +250,8 @@ def _on_eval(view: RunView, event: Event) -> None:
     view.eval_loss = number(event.data.get("loss"))
     if "exact_match" in event.data:
         view.exact_match = number(event.data["exact_match"])
+    if "token_accuracy" in event.data:
+        view.token_accuracy = number(event.data["token_accuracy"])
     if event.data.get("best"):
         view.best_eval_loss, view.best_eval_step = view.eval_loss, event.data.get("step")
 

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 #: Metrics the worker reports with each `step`, under their own names; others it may report follow them.
 STEP_METRICS = ("loss", "grad_norm", "lr", "tokens_per_s", "step_s", "epoch", "tokens")
 #: Metrics of `eval` events and the keys they come under.
-EVAL_METRICS = {"eval_loss": "loss", "perplexity": "perplexity", "exact_match": "exact_match"}
+EVAL_METRICS = {
+    "eval_loss": "loss",
+    "perplexity": "perplexity",
+    "eval_token_accuracy": "token_accuracy",
+    "exact_match": "exact_match",
+}
 
 
 class _Points:

@@ -28,6 +28,8 @@ _KNOWN = {
     "eval_loss": Metric("eval loss", "nats", sparse=True),
     "perplexity": Metric("perplexity", "perplexity", sparse=True),
     "exact_match": Metric("exact match", "share", sparse=True),
+    "token_accuracy": Metric("token accuracy", "share", noisy=True, beside="eval_token_accuracy"),
+    "eval_token_accuracy": Metric("eval accuracy", "share", sparse=True),
     "grad_norm": Metric("grad norm", "norm", noisy=True),
     "lr": Metric("lr", "rate"),
     "tokens_per_s": Metric("tokens/s", "tok/s", noisy=True),
@@ -36,7 +38,17 @@ _KNOWN = {
     "tokens": Metric("tokens", "tokens"),
 }
 #: Metrics of a grid, the most telling first; the rest follows by name, and what is an axis anyway comes last.
-_ORDER = ("loss", "grad_norm", "tokens_per_s", "lr", "eval_loss", "perplexity", "exact_match", "step_s")
+_ORDER = (
+    "loss",
+    "grad_norm",
+    "tokens_per_s",
+    "lr",
+    "eval_loss",
+    "perplexity",
+    "eval_token_accuracy",
+    "exact_match",
+    "step_s",
+)
 _AXES = ("epoch", "tokens")
 
 

@@ -99,6 +99,8 @@ def _rows(model: RunModel, width: int, glyphs: Glyphs, prices: Prices) -> list[R
         Row(0, "train loss", wording.loss(view.loss), _loss_role(view.loss), _change(model, glyphs)),
         Row(1, "eval loss", wording.loss(view.eval_loss), _loss_role(view.eval_loss), _best(model)),
     ]
+    if view.token_accuracy is not None:
+        rows.append(Row(6, "accuracy", wording.percent(view.token_accuracy), "text", ("held-out tokens", "muted")))
     if view.exact_match is not None:
         rows.append(Row(6, "exact match", f"{view.exact_match:.2f}", "strong", ("held out", "muted")))
     rows.append(Row(3, "grad norm", wording.significant(view.grad_norm), "text", history("grad_norm")))
