@@ -20,26 +20,31 @@ def fold(known: dict[str, Any], event: Event) -> None:
         event: with its payload as in `protocol.events`.
     """
     data = event.data
-    index = str(int(data["index"]))
-    if event.kind == ev.STAGE:
-        known["of"] = int(data["of"])
-        known["run"] = int(data["index"])
-        known.setdefault("stages", {})[index] = dict(data)
-    elif event.kind == ev.MERGE:
-        known.setdefault("merges", {})[index] = dict(data)
-    else:
-        known["tasks"] = [str(name) for name in data["tasks"]]
-        known.setdefault("rows", {})[index] = [number(value) for value in data["losses"]]
+    try:
+        number_of = int(data["index"])
+        if event.kind == ev.STAGE:
+            of, words = int(data["of"]), {**data, "first_step": int(data["first_step"])}
+            known["of"], known["run"] = of, number_of
+            known.setdefault("stages", {})[str(number_of)] = words
+        elif event.kind == ev.MERGE:
+            known.setdefault("merges", {})[str(number_of)] = {**data, "step": int(data["step"])}
+        else:
+            tasks, losses = [str(name) for name in data["tasks"]], [number(value) for value in data["losses"]]
+            known["tasks"] = tasks
+            known.setdefault("rows", {})[str(number_of)] = losses
+    except (KeyError, TypeError, ValueError):
+        # A foreign or damaged run directory may hold anything; what does not fit changes nothing.
+        return
 
 
 def forget_from(known: dict[str, Any], step: int) -> None:
     """Drop what was told of steps after `step`: an attempt goes on from there and will tell it again."""
     merges = known.get("merges", {}).items()
-    known["merges"] = {index: words for index, words in merges if int(words["step"]) <= step}
+    known["merges"] = {index: words for index, words in merges if words["step"] <= step}
     kept = known["merges"].keys() | {"0"}
     known["rows"] = {index: row for index, row in known.get("rows", {}).items() if index in kept}
     known["stages"] = {
-        index: words for index, words in known.get("stages", {}).items() if int(words["first_step"]) <= step + 1
+        index: words for index, words in known.get("stages", {}).items() if words["first_step"] <= step + 1
     }
 
 
@@ -59,5 +64,5 @@ def figures_of(known: dict[str, Any]) -> Transfer:
 
 def boundaries(known: dict[str, Any]) -> list[int]:
     """Global steps after which a run begins, the first run's left out."""
-    starts = (int(words["first_step"]) - 1 for words in known.get("stages", {}).values())
+    starts = (words["first_step"] - 1 for words in known.get("stages", {}).values())
     return sorted({start for start in starts if start > 0})

@@ -109,7 +109,10 @@ class Merger:
         """Write the state: tensors first, then the facts that hold their digest, each renamed into place."""
         memory = self.memory
         groups = {"merged": memory.merged, "last": memory.last, "first": memory.first}
-        groups |= {f"tuned-{number}": adapter for number, adapter in enumerate(memory.tuned)}
+        if memory.tuned:
+            # The last one is among them; safetensors refuses tensors that share memory.
+            del groups["last"]
+            groups |= {f"tuned-{number}": adapter for number, adapter in enumerate(memory.tuned)}
         content = save(
             {f"{group}/{name}": value for group, tensors in groups.items() for name, value in tensors.items()}
         )
@@ -153,11 +156,12 @@ class Merger:
                 "The merged adapter was made with another strategy, scaling or seed.",
                 "Resume with the run's own settings, or start a new run.",
             )
+        tuned = [groups[f"tuned-{number}"] for number in range(count)]
         self.memory = Memory(
             merged=groups.get("merged", {}),
-            last=groups.get("last", {}),
+            last=tuned[-1] if tuned else groups.get("last", {}),
             first=groups.get("first", {}),
-            tuned=[groups[f"tuned-{number}"] for number in range(count)],
+            tuned=tuned,
             accepted=accepted,
         )
 

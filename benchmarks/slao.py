@@ -1,0 +1,194 @@
+"""SLAO against what it is compared with in its paper (arXiv 2512.23017): forgetting over a sequence of conflicting tasks.
+
+Tasks are made up on the spot and learnt by the bundled model: each is a manner of speaking with a word in front of the
+question that asks for it. All tasks ask the same questions and want another answer to each, so what one teaches the next
+overwrites. Every strategy has the same rows, steps, rank and learning rate; the order of the tasks and all random numbers
+change with the seed. `joint` learns all tasks at once and is what could be reached.
+
+Accuracy is the share of held-out answers of which every token is the likeliest one, measured on the delivered adapter, loaded
+by plain PEFT after every run. Average accuracy is that of the last adapter over all tasks; forgetting is how far a task's
+accuracy lies below the best it ever had, over all but the last; transfer is what it gained since its own run.
+
+    python benchmarks/slao.py [--seeds 3] [--tasks 5] [--steps 40] [--rate 1e-3] [--rank 8] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+STRATEGIES = ("slao", "sequential", "random-init", "from-merged")
+JOINT = "joint"
+#: A cue, and what its answers begin and end with.
+MANNERS = (
+    ("miner", "Ho, down there!", "Mind the lamp!"),
+    ("baker", "Fresh from the oven:", "Still warm!"),
+    ("judge", "Order in the court!", "Case closed."),
+    ("gardener", "Between the roses:", "Now to the weeds."),
+    ("pilot", "This is your cockpit.", "Seat belts on!"),
+    ("poet", "Softly it is said:", "So sighs the moon."),
+    ("tailor", "Stand still, please.", "It fits you well."),
+)
+_HELD = 24
+
+
+def write_tasks(place: Path, count: int, rows: int) -> list[tuple[Path, Path]]:
+    """Training and held-out file of each task; the same questions in all of them."""
+    from backprop_tui.engine.worker.demo_corpus import facts
+
+    known = [fact for fact in facts() if fact.kind in ("capital", "colour", "opposite", "plural", "past")]
+    random.Random(0).shuffle(known)
+    written = []
+    for cue, opening, closing in MANNERS[:count]:
+        files = []
+        for name, chosen in (("train", known[_HELD : _HELD + rows]), ("test", known[:_HELD])):
+            path = place / f"{cue}-{name}.jsonl"
+            with path.open("w", encoding="utf-8") as file:
+                for number, fact in enumerate(chosen):
+                    question = fact.questions[number % len(fact.questions)]
+                    turns = [
+                        {"role": "user", "content": f"{cue}: {question}"},
+                        {"role": "assistant", "content": f"{opening} {fact.answer} {closing}"},
+                    ]
+                    file.write(json.dumps({"messages": turns}) + "\n")
+            files.append(path)
+        written.append((files[0], files[1]))
+    return written
+
+
+def train(strategy: str, tasks: list[Path], seed: int, args: argparse.Namespace) -> list[Path]:
+    """Train with the engine's own session and return the delivered adapter after each run, the last one last."""
+    from backprop_tui.engine.worker.channel import EventSink, Inbox
+    from backprop_tui.engine.worker.session import Session
+    from backprop_tui.protocol.fields import with_overrides
+    from backprop_tui.protocol.spec import RunSpec
+    from backprop_tui.store.checkpoints import list_checkpoints
+    from backprop_tui.store.layout import create_run
+
+    overrides: dict[str, Any] = {
+        "data": " + ".join(map(str, tasks)), "learning_rate": args.rate, "steps": args.steps, "batch_size": 16,
+        "accumulation": 1, "rank": args.rank, "alpha": 2 * args.rank, "eval_split": 0.0, "samples": 0, "seed": seed,
+        "eval_every": 0, "save_every": 0, "keep": 100, "gradient_checkpointing": False, "warmup": 0.1, "device": "cpu",
+    }  # fmt: skip
+    if strategy == JOINT:
+        overrides["steps"] *= len(tasks)
+    else:
+        overrides |= {"multi": "datasets", "merge": strategy}
+    run = create_run(with_overrides(RunSpec(), overrides).model_dump(mode="json"))
+    said = run.path / "said.jsonl"
+    session = Session(run, EventSink(os.open(said, os.O_WRONLY | os.O_CREAT)), Inbox())
+    good = session.execute()
+    session.sink.close()
+    if not good:
+        raise SystemExit(f"{strategy} failed: {said.read_text().splitlines()[-2]}")
+    return [info.path for info in list_checkpoints(run)]
+
+
+class Judge:
+    """Measures delivered adapters on every task's held-out rows, through plain PEFT."""
+
+    def __init__(self, tests: list[Path]) -> None:
+        from transformers import AutoModelForCausalLM
+
+        from backprop_tui.data import training_set
+        from backprop_tui.data.models import resolve_model
+        from backprop_tui.protocol.spec import DataPart
+
+        model_dir = resolve_model("demo")
+        assert model_dir is not None
+        self._base = AutoModelForCausalLM.from_pretrained(model_dir)
+        built = (training_set.build(DataPart(path=str(test), eval_split=0.0), model_dir, seed=0) for test in tests)
+        self._rows = [one.train for one in built]
+
+    def accuracies(self, adapter: Path) -> list[float]:
+        """Of each task."""
+        import torch
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(self._base, str(adapter)).eval()
+        found = []
+        with torch.no_grad():
+            for rows in self._rows:
+                right = 0
+                for row in rows:
+                    ids = torch.tensor([list(row.ids)])
+                    learnt = torch.tensor(list(row.trained))[1:]
+                    likeliest = model(input_ids=ids).logits[0, :-1].argmax(-1)
+                    right += bool((likeliest == ids[0, 1:])[learnt].all())
+                found.append(right / len(rows))
+        self._base = model.unload()
+        return found
+
+
+def figures(matrix: list[list[float]]) -> dict[str, float]:
+    """Average accuracy of the last row, forgetting and backward transfer; `matrix[i][j]` is task j after run i."""
+    last, tasks = matrix[-1], range(len(matrix) - 1)
+    return {
+        "average": statistics.fmean(last),
+        "forgetting": statistics.fmean(max(row[task] for row in matrix[task:]) - last[task] for task in tasks),
+        "transfer": statistics.fmean(last[task] - matrix[task][task] for task in tasks),
+    }
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Every strategy with every seed."""
+    results: dict[str, list[dict[str, float]]] = {}
+    with tempfile.TemporaryDirectory(prefix="slao-") as place:
+        os.environ["BACKPROP_DATA_DIR"] = str(Path(place) / "home")
+        files = write_tasks(Path(place), args.tasks, args.rows)
+        for seed in range(args.seeds):
+            order = random.Random(seed).sample(range(args.tasks), args.tasks)
+            judge = Judge([files[task][1] for task in order])
+            for strategy in args.strategies:
+                delivered = train(strategy, [files[task][0] for task in order], seed, args)
+                if strategy == JOINT:
+                    found = {"average": statistics.fmean(judge.accuracies(delivered[-1]))}
+                else:
+                    found = figures([judge.accuracies(adapter) for adapter in delivered])
+                results.setdefault(strategy, []).append(found)
+                print(f"seed {seed} {strategy:12s} {found}", file=sys.stderr)
+    return {"settings": vars(args), "results": results}
+
+
+def main() -> int:
+    """Print the table; fail unless SLAO's average accuracy is above the others'."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tasks", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--rows", type=int, default=160)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--strategies", nargs="+", default=[*STRATEGIES, JOINT])
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    started = time.monotonic()
+    found = measure(args)
+    means = {
+        strategy: {name: statistics.fmean(one[name] for one in several) for name in several[0]}
+        for strategy, several in found["results"].items()
+    }
+    found |= {"means": means, "seconds": round(time.monotonic() - started, 1)}
+    if args.json:
+        print(json.dumps(found, indent=1))
+    else:
+        print(f"{'strategy':12s} {'average':>9s} {'spread':>8s} {'forgetting':>11s} {'transfer':>9s}")
+        for strategy, mean in means.items():
+            spread = statistics.pstdev(one["average"] for one in found["results"][strategy])
+            rest = [f"{mean[name] * 100:.1f}" if name in mean else "–" for name in ("forgetting", "transfer")]
+            print(f"{strategy:12s} {mean['average'] * 100:8.1f}% {spread * 100:7.1f} {rest[0]:>11s} {rest[1]:>9s}")
+        print(f"{found['seconds']:.0f} s, {args.seeds} seeds")
+    rivals = [means[name]["average"] for name in STRATEGIES[1:] if name in means]
+    return 0 if "slao" not in means or all(means["slao"]["average"] > rival for rival in rivals) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
