@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from backprop_tui.protocol.parts.base import Part
 from backprop_tui.protocol.parts.data import DataFormat, DataPart, Duplicates, RowOrder, TrainOn
+from backprop_tui.protocol.parts.devices import DevicesPart, Parallel
 from backprop_tui.protocol.parts.model import Device, DType, LoraPart, Method, ModelPart
 from backprop_tui.protocol.parts.multi import MultiPart
 from backprop_tui.protocol.parts.optim import Optimizer, OptimPart, Schedule
@@ -21,9 +22,9 @@ from backprop_tui.protocol.parts.run import RunPart
 from backprop_tui.protocol.parts.task import ROWS_OF, Objective, TaskPart
 
 __all__ = [
-    "ROWS_OF", "DType", "DataFormat", "DataPart", "Device", "Duplicates", "LoraPart", "Method", "ModelPart", "MultiPart",
-    "Objective", "OptimPart", "Optimizer", "RecoveryPart", "RowOrder", "RunPart", "RunSpec", "Schedule", "TaskPart",
-    "TrainOn",
+    "ROWS_OF", "DType", "DataFormat", "DataPart", "Device", "DevicesPart", "Duplicates", "LoraPart", "Method", "ModelPart",
+    "MultiPart", "Objective", "OptimPart", "Optimizer", "Parallel", "RecoveryPart", "RowOrder", "RunPart", "RunSpec",
+    "Schedule", "TaskPart", "TrainOn",
 ]  # fmt: skip
 
 
@@ -46,6 +47,7 @@ class RunSpec(Part):
     optim: OptimPart = Field(default_factory=OptimPart)
     run: RunPart = Field(default_factory=RunPart)
     recovery: RecoveryPart = Field(default_factory=RecoveryPart)
+    devices: DevicesPart = Field(default_factory=DevicesPart)
     multi: MultiPart = Field(default_factory=MultiPart)
 
     @property
@@ -91,4 +93,20 @@ class RunSpec(Part):
             self.data.eval_split or self.data.eval_path
         ):
             raise ValueError("patience and the eval gate need held-out rows: set eval_split or eval_path")
+        return self
+
+    @model_validator(mode="after")
+    def _shareable(self) -> RunSpec:
+        devices = self.devices
+        if devices.nodes > 1:
+            host, _, port = devices.rendezvous.rpartition(":")
+            if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+                raise ValueError("several machines need a meeting point: set rendezvous to the first one's host:port")
+        together = devices.devices != 1 or devices.nodes > 1
+        if together and self.multi.multi != "off":
+            raise ValueError("a multi-run trains in one process: set devices and nodes to 1")
+        if devices.parallel == "fsdp2" and not together:
+            raise ValueError("parallel=fsdp2 shares weights out among processes: set devices to 2 or more")
+        if devices.parallel == "fsdp2" and self.model.method == "qlora":
+            raise ValueError("quantised weights can't be shared out: choose parallel=ddp, or method lora or full")
         return self

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 from backprop_tui.engine.worker.channel import EventSink, Inbox
+from backprop_tui.engine.worker.distributed import EXIT_FORSAKEN, world
+from backprop_tui.engine.worker.distributed_agent import end_with_agent, inherited
 from backprop_tui.engine.worker.session import Session
 from backprop_tui.protocol.changes import VARIABLE, Changes
 from backprop_tui.protocol.commands import Command
@@ -20,13 +22,16 @@ def main(arguments: list[str]) -> int:
     """Run the worker; returns its exit code."""
     try:
         (directory,) = arguments
-        events, control = int(os.environ["BACKPROP_EVENTS_FD"]), int(os.environ["BACKPROP_CONTROL_FD"])
+        speaks = world().first
+        events = inherited("BACKPROP_EVENTS_FD") if speaks else os.open(os.devnull, os.O_WRONLY)
+        control = inherited("BACKPROP_CONTROL_FD") if speaks else -1
     except (ValueError, KeyError):
         sys.stderr.write("The worker is started by the engine host, with a run directory and two pipes.\n")
         return EXIT_USAGE
     os.umask(0o077)
     # Threads that wait for each other spin by default; on a machine that is shared, a step then takes thirty times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    end_with_agent()
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)
     sink = EventSink(events)
@@ -51,9 +56,12 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: inbox.request_stop("The engine was told to shut down."))
     signal.signal(signal.SIGINT, lambda *_: inbox.request_stop("The engine was interrupted."))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    inbox.listen(control)
+    if speaks:
+        inbox.listen(control)
     good = session.execute()
     sink.close()
+    if session.forsaken:
+        return EXIT_FORSAKEN
     return EXIT_OK if good else EXIT_FAILED
 
 

@@ -256,6 +256,9 @@ class Inbox:
                 self._stop_reason, self._stop_since = reason, time.monotonic()
             self._changed.notify_all()
 
+    def refresh(self) -> None:
+        """Agree with the run's other processes on what has arrived; a process alone has nobody to ask."""
+
     def drain(self) -> list[Command]:
         """Take the commands that have arrived."""
         with self._changed:

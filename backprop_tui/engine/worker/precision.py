@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from backprop_tui.engine.worker.distributed import world
 from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.protocol.spec import RunSpec
 
@@ -53,7 +54,7 @@ def choose_precision(spec: RunSpec) -> Precision:
             "GPU_UNAVAILABLE", "This run asks for a GPU and PyTorch sees none.", "Set device to auto or cpu."
         )
     on_gpu = has_gpu and spec.model.device != "cpu"
-    device = torch.device("cuda", 0) if on_gpu else torch.device("cpu")
+    device = torch.device("cuda", world().local_rank) if on_gpu else torch.device("cpu")
     wanted = spec.model.dtype
     if wanted == "float16":
         if not on_gpu:

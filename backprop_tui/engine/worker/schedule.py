@@ -13,7 +13,7 @@ class Schedule:
     """The steps of a run.
 
     Attributes:
-        batches: micro-batches per epoch. steps_per_epoch: optimiser steps per epoch (the last may be shorter).
+        batches: micro-batches per epoch, of each process. steps_per_epoch: optimiser steps per epoch (the last may be shorter).
         total_steps: optimiser steps of the whole run. epochs: passes over the data this amounts to.
         warmup_steps: steps of rising learning rate.
         eval_every, save_every: steps between two; 0 means only at the end.
@@ -36,16 +36,17 @@ class Schedule:
         return step == self.total_steps or bool(self.save_every and step % self.save_every == 0)
 
 
-def make_schedule(spec: RunSpec, sequences: int, batch_size: int) -> Schedule:
+def make_schedule(spec: RunSpec, sequences: int, batch_size: int, processes: int = 1) -> Schedule:
     """Lay out a run.
 
     Args:
         spec: epochs or steps, accumulation, warm-up and the "every" settings are read.
         sequences: rows of the training set, or packed sequences.
         batch_size: sequences per micro-batch.
+        processes: how many share out each step's micro-batches.
     """
     optim = spec.optim
-    batches = math.ceil(sequences / batch_size)
+    batches = math.ceil(math.ceil(sequences / batch_size) / processes)
     per_epoch = max(1, math.ceil(batches / optim.accumulation))
     total = optim.steps or math.ceil(optim.epochs * per_epoch)
     warmup = math.ceil(optim.warmup * total) if optim.warmup < 1 else int(optim.warmup)
