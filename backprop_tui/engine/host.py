@@ -36,9 +36,10 @@ from backprop_tui.store.locks import Identity, RunLock
 from backprop_tui.store.summary import load_summary
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "backprop_tui.engine.worker")
+#: What a worker may say; the other kinds are the host's own words.
 _FROM_WORKER = frozenset(
-    {ev.RESUME, ev.STATE, ev.PHASE, ev.PLAN, ev.STEP, ev.EVAL, ev.SAMPLE, ev.CHECKPOINT, ev.CHECKPOINT_REMOVED}
-    | {ev.LOG, ev.FAULT, ev.ALERT, ev.COMMAND_DONE, ev.END}
+    {ev.RESUME, ev.STATE, ev.PHASE, ev.PLAN, ev.PROBE, ev.STEP, ev.EVAL, ev.SAMPLE, ev.STAGE, ev.MERGE, ev.MATRIX}
+    | {ev.CHECKPOINT, ev.CHECKPOINT_REMOVED, ev.LOG, ev.FAULT, ev.ALERT, ev.COMMAND_DONE, ev.RETRY, ev.END}
 )
 
 
