@@ -143,7 +143,8 @@ class Merger:
             groups: dict[str, Adapter] = {}
             for name, value in load(content).items():
                 group, _, tensor = name.partition("/")
-                groups.setdefault(group, {})[tensor] = value
+                # A copy, because sums come out differently in the last digit where memory is not aligned as torch does it.
+                groups.setdefault(group, {})[tensor] = value.clone()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise DataError(
                 "MERGER_DAMAGED",
