@@ -20,11 +20,9 @@ from backprop_tui.app.keymap import tune as keys
 from backprop_tui.app.prospect import Prospect
 from backprop_tui.app.screens import tune_ask as ask
 from backprop_tui.app.screens.room import Room
+from backprop_tui.app.screens.tune_plan import check_lines, estimate_lines, verdict
 from backprop_tui.app.screens.tune_words import (
     changes_lines,
-    check_lines,
-    check_words,
-    estimate_lines,
     find_words,
     form_fields,
     help_line,
@@ -206,9 +204,10 @@ class TuneScreen(Room):
         if spec is None:
             return
         found, ascii_only = prospect.estimate(spec), glyphs_of(self).marks == "ascii"
-        words, role = check_words(prospect)
+        plan = prospect.plan(spec)
+        words, role = verdict(prospect, spec)
         self.query_one("#estimate", Sheet).show(
-            lambda width, height: estimate_lines(spec, found, width, height, (words, role))
+            lambda width, height: estimate_lines(spec, found, plan, width, height, (words, role))
         )
         self.query_one("#checks", Sheet).show(lambda width, height: check_lines(prospect, spec, width, ascii_only))
         short = {"good": "ready", "bad": "1 problem"}.get(role, words)

@@ -11,15 +11,14 @@ from textual.content import Content
 from backprop_tui.app import wording
 from backprop_tui.app.draft import Draft
 from backprop_tui.app.widgets.form import FormField
-from backprop_tui.app.widgets.lines import fit, wrap
+from backprop_tui.app.widgets.lines import fit
 from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.table import Cell, Row
 from backprop_tui.config import paths
-from backprop_tui.launch.estimate import Estimate, has_eval_file
+from backprop_tui.launch.estimate import Estimate
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from backprop_tui.app.prospect import Prospect
     from backprop_tui.config.presets import Preset
     from backprop_tui.protocol.fields import Setting
     from backprop_tui.protocol.spec import RunSpec
@@ -140,82 +139,6 @@ def changes_lines(differences: Sequence[tuple[Setting, Any, Any]], width: int, h
         rest = len(lines) - (height - 3)
         lines = [*lines[: height - 3], ((f"and {rest} more", "muted"),)]
     return [*lines, (), (("y", "key"), ("  copy as TOML", "muted"))]
-
-
-def estimate_lines(
-    spec: RunSpec, found: Estimate, width: int, height: int, check: tuple[str, str] = ("", "muted")
-) -> list[Line]:
-    """Only counts that follow from the data and the model; compact where few lines are left."""
-    steps = wording.count(found.steps)
-    per = f"({found.steps_per_epoch:,} an epoch)" if found.steps_per_epoch else ""
-    if spec.data.packing and not spec.optim.steps:
-        steps, per = wording.UNKNOWN, "known after packing"
-    held = "own file" if has_eval_file(spec) else wording.count(found.eval_rows)
-    share = ""
-    if found.trained_parameters and found.parameters:
-        share = f"({wording.percent(found.trained_parameters / found.parameters)})"
-    saved = f"about {wording.size(found.checkpoint_bytes)}" if found.checkpoint_bytes else wording.UNKNOWN
-    if width >= 60:
-        one = f"rows {wording.count(found.train_rows)}  held out {held}  steps {steps} {per}  batch {spec.effective_batch}"
-        two = f"trains {wording.short_count(found.trained_parameters)} weights {share}  {saved} a save"
-        if found.trained_parameters is None:
-            two = "weights and disk unknown until the model is here"
-        compact: list[Line] = [((one, "text"),), ((two, "text"),), ((fit(check[0], width), check[1]),)]
-        return compact[: max(1, height)]
-    rows: list[tuple[str, str, str]] = [
-        ("rows", wording.count(found.train_rows), "to train on"),
-        ("held out", held, "" if has_eval_file(spec) else "rows"),
-        ("batch", f"{spec.effective_batch:,}", "rows a step"),
-        ("steps", steps, per),
-        ("", "", ""),
-        ("model", wording.short_count(found.parameters), "weights"),
-        ("trained", wording.short_count(found.trained_parameters), share),
-        ("a save", saved, f"keeps {spec.run.keep}"),
-        ("", "", ""),
-        ("time", "after the first steps", ""),
-        ("memory", "shown while it runs", ""),
-    ]
-    lines: list[Line] = []
-    for name, value, note in rows:
-        lines.append(
-            (
-                (fit(name, 9), "muted"),
-                (f"{value} ", "strong" if note or value[:1].isdigit() else "text"),
-                (note, "muted"),
-            )
-        )
-    return lines[:height]
-
-
-def check_words(prospect: Prospect) -> tuple[str, str]:
-    """What the checks say in one line, and its role."""
-    if not prospect.checked:
-        return "checking", "muted"
-    if prospect.error is None:
-        return "ready: press g", "good"
-    return safe_text(str(prospect.error), limit=1000), "bad"
-
-
-def check_lines(prospect: Prospect, spec: RunSpec, width: int, ascii_only: bool) -> list[Line]:
-    """What the checks before a launch say now."""
-    good, bad = ("+", "x") if ascii_only else ("✓", "✗")
-    if not prospect.checked:
-        return [(("checking", "muted"),)]
-    error = prospect.error
-    if error is None:
-        absent = prospect.to_download(spec)
-        lines: list[Line] = [
-            ((f"{good} ", "good"), ("data and disk are ready" if absent else "model, data and disk are ready", "text"))
-        ]
-        if absent:
-            words = "the model is not on this machine; the run begins by downloading it"
-            for number, line in enumerate(wrap(words, width - 2)):
-                lines.append((("  " if number else "! ", "warn"), (line, "text")))
-        return [*lines, (), (("g", "key"), ("  launch", "muted"))]
-    lines = [((f"{bad} ", "bad"), (safe_text(error.code), "bad"))]
-    lines += [((line, "text"),) for line in wrap(error.cause, width)]
-    lines += [((line, "muted"),) for line in wrap(error.next_step, width)]
-    return lines
 
 
 def launch_body(spec: RunSpec, draft: Draft, found: Estimate) -> Content:

@@ -56,8 +56,23 @@ class MemoryPlan:
         return {"peak": self.peak, **self.parts}
 
 
+#: Plans made lately: while settings are being typed most of them are asked for again. The key is the setup in words.
+_recent: dict[str, MemoryPlan] = {}
+_MOST_RECENT = 512
+
+
 def plan_memory(setup: Setup) -> MemoryPlan:
-    """Peak memory of training."""
+    """Peak memory of training; remembered, since a rehearsal of many layers takes a tenth of a second."""
+    key = repr(setup)
+    found = _recent.get(key)
+    if found is None:
+        found = _recent[key] = _planned(setup)
+        while len(_recent) > _MOST_RECENT:
+            _recent.pop(next(iter(_recent)), None)
+    return found
+
+
+def _planned(setup: Setup) -> MemoryPlan:
     weights, adapters, trained = held_weights(setup.shape, setup.adapt, setup.numbers)
     rehearsed = _rehearse(setup)
     width = setup.numbers.weights if setup.adapt.everything else setup.numbers.adapters
