@@ -16,8 +16,8 @@ from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.text import safe_text
 
 _PHASES = {
-    "load": "loading the model", "tokenise": "tokenising", "probe": "trying the longest rows", "train": "training", "eval": "evaluating",
-    "sample": "asking the model", "save": "saving",
+    "load": "loading the model", "tokenise": "tokenising", "probe": "trying the longest rows",
+    "train": "training", "eval": "evaluating", "sample": "asking the model", "save": "saving",
 }  # fmt: skip
 
 
