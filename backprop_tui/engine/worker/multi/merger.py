@@ -140,11 +140,12 @@ class Merger:
                 raise ValueError
             count, accepted = int(facts["tuned"]), int(facts["accepted"])
             settings, seed = dict(facts["settings"]), int(facts["seed"])
-            groups: dict[str, Adapter] = {}
+            read: dict[str, Adapter] = {}
             for name, value in load(content).items():
                 group, _, tensor = name.partition("/")
-                # A copy, because sums come out differently in the last digit where memory is not aligned as torch does it.
-                groups.setdefault(group, {})[tensor] = value.clone()
+                read.setdefault(group, {})[tensor] = value
+            # Copies, also because sums may end in another digit where memory is not aligned as torch does it.
+            groups = {group: _copied(adapter) for group, adapter in read.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise DataError(
                 "MERGER_DAMAGED",
@@ -171,7 +172,10 @@ class Merger:
 
 
 def _copied(adapter: Adapter) -> Adapter:
-    return {name: value.detach().to("cpu", torch.float32, copy=True).contiguous() for name, value in adapter.items()}
+    """By name, because what is drawn for one tensor after the other must not depend on the order they came in."""
+    return {
+        name: value.detach().to("cpu", torch.float32, copy=True).contiguous() for name, value in sorted(adapter.items())
+    }
 
 
 def _check_same(before: Adapter, now: Adapter) -> None:
