@@ -302,15 +302,13 @@ class Draft:
     def to_toml(self, *, title: str = "", shareable: bool = False) -> str:
         """The settings as a preset file; `shareable` leaves out what belongs to one run (name, data, model)."""
         from backprop_tui.app.preset_words import preset_toml
-        from backprop_tui.config.presets import ADVISED, find_preset
+        from backprop_tui.config.presets import find_preset
 
-        advised = (
-            shareable
-            and find_preset(self.preset).settings.get("learning_rate") == ADVISED
-            and "learning_rate" not in self.overrides
-        )
+        advised: list[str] = []
+        if shareable:
+            advised = [key for key in find_preset(self.preset).advised if key not in self.overrides]
         left_out = _NOT_IN_PRESETS if shareable else frozenset()
-        return preset_toml(self.spec(), title, self.preset, left_out, ADVISED if advised else None)
+        return preset_toml(self.spec(), title, self.preset, left_out, advised)
 
     def save_preset(self, name: str) -> Path:
         """Write the settings as a preset of the person's and start from it.

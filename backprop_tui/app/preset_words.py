@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from backprop_tui.protocol.spec import RunSpec
 
 
-def preset_toml(spec: RunSpec, title: str, preset: str, left_out: Collection[str], rate: Any = None) -> str:
+def preset_toml(
+    spec: RunSpec, title: str, preset: str, left_out: Collection[str], advised: Collection[str] = ()
+) -> str:
     """The TOML text of a preset.
 
     Args:
@@ -18,8 +20,9 @@ def preset_toml(spec: RunSpec, title: str, preset: str, left_out: Collection[str
         title: what the preset is called; empty takes the run's.
         preset: name of the preset the settings came from.
         left_out: keys that are not written.
-        rate: what stands for the learning rate, None for the number.
+        advised: keys that are left to advice instead of their present value.
     """
+    from backprop_tui.config.presets import ADVISED
     from backprop_tui.protocol.fields import settings
 
     lines = [
@@ -32,8 +35,8 @@ def preset_toml(spec: RunSpec, title: str, preset: str, left_out: Collection[str
         value = setting.get(spec)
         if value is None or value == "" or setting.key in left_out:
             continue
-        if rate is not None and setting.key == "learning_rate":
-            value = rate
+        if setting.key in advised:
+            value = ADVISED
         lines.append(f"{setting.key} = {_toml(value)}")
     return "\n".join(lines) + "\n"
 

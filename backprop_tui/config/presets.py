@@ -1,8 +1,8 @@
 """Presets: named starting points for a run, one TOML file each.
 
 The bundled ones lie beside this module; the person's own in `config_dir()/presets` come on top and win over a bundled
-one of the same name. A file holds `title`, `about` and a `[settings]` table of setting names as in `--set`.
-`learning_rate = "advised"` asks for a rate that fits the model's width.
+one of the same name. A file holds `title`, `about`, perhaps `source`, and a `[settings]` table of setting names as in `--set`.
+`learning_rate = "advised"` asks for a rate that fits the model's width, `rank = "advised"` for a rank that fits the rows.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import difflib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.config import paths
+from backprop_tui.config.advice import Sizes, rank_advice, rate_advice
 from backprop_tui.protocol.errors import UsageError
 from backprop_tui.protocol.text import safe_text
 
@@ -24,15 +25,12 @@ if TYPE_CHECKING:
 
 DEFAULT_PRESET = "balanced"
 ADVISED = "advised"
-#: Used for adapters while the model's width is unknown.
-FALLBACK_RATE = 2e-4
-#: Full fine-tuning moves every weight and wants about a tenth of an adapter's rate.
-FULL_RATE = 2e-5
+#: Settings that may be left to advice.
+ADVISABLE = ("learning_rate", "rank")
 
-_KEYS = ("title", "about", "settings")
-_SHOWN_FIRST = ("fast", "balanced", "quality", "demo")
-_RATE_RANGE = (2e-4, 5e-4)
-_WIDTH_POWER = {"qwen": 0.0775, "llama": 0.781}
+_KEYS = ("title", "about", "source", "settings")
+_SHOWN_FIRST = ("fast", "balanced", "quality", "demo", "full", "reasoning", "pretrain")
+_SHOWN_LAST = "classic-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,12 @@ class Preset:
     settings: Mapping[str, Any]
     path: Path
     bundled: bool
+    source: str = ""
+
+    @property
+    def advised(self) -> tuple[str, ...]:
+        """Settings it leaves to advice."""
+        return tuple(key for key in ADVISABLE if self.settings.get(key) == ADVISED)
 
 
 def load_presets() -> dict[str, Preset]:
@@ -74,13 +78,20 @@ def find_preset(name: str) -> Preset:
     return presets[name]
 
 
-def preset_spec(name: str, model_dir: Path | None = None, overrides: Mapping[str, Any] | None = None) -> RunSpec:
+def preset_spec(
+    name: str,
+    model_dir: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    sizes: Sizes | None = None,
+) -> RunSpec:
     """The spec a preset stands for, with `overrides` on top.
 
     Args:
         name: which preset.
         model_dir: the base model's directory when it is at hand; the advised learning rate follows its width.
         overrides: settings by name, as in `--set`.
+        sizes: of the model and the rows, as far as they are known; the advised rank follows them.
 
     Raises:
         UsageError: unknown preset or setting, or a value out of bounds.
@@ -92,27 +103,16 @@ def preset_spec(name: str, model_dir: Path | None = None, overrides: Mapping[str
     # By key, not by what was typed: an override of `lr` must replace the preset's `learning_rate`.
     chosen = {find_setting(key).key: value for key, value in preset.settings.items()}
     chosen |= {find_setting(key).key: value for key, value in (overrides or {}).items()}
-    advised = chosen.get("learning_rate") == ADVISED
-    if advised:
-        del chosen["learning_rate"]
+    advised = [key for key in ADVISABLE if chosen.get(key) == ADVISED]
+    for key in advised:
+        del chosen[key]
     spec = with_overrides(RunSpec(preset=name), chosen)
-    if advised:
-        rate = FULL_RATE if spec.model.method == "full" else advised_learning_rate(*_width_and_family(model_dir))
-        spec = with_overrides(spec, {"learning_rate": rate})
-    return spec
-
-
-def advised_learning_rate(hidden: int | None, family: str | None = None) -> float:
-    """Learning rate for an adapter on a model of this hidden size, two digits, within 2e-4 … 5e-4.
-
-    5e-5 · 10 · (2000 / hidden)^p with p fitted per family (tinker-cookbook, `hyperparam_utils.py`); families it was not
-    fitted for take the gentler Llama slope. 2e-4 when the hidden size is unknown.
-    """
-    if not hidden or hidden < 1:
-        return FALLBACK_RATE
-    power = next((p for key, p in _WIDTH_POWER.items() if key in (family or "").lower()), _WIDTH_POWER["llama"])
-    rate = 5e-5 * 10 * (2000 / hidden) ** power
-    return float(f"{min(max(rate, _RATE_RANGE[0]), _RATE_RANGE[1]):.1e}")
+    if not advised:
+        return spec
+    width, family = _width_and_family(model_dir)
+    known = replace(sizes or Sizes(), width=width, family=family)
+    values = {"learning_rate": rate_advice(spec.model.method, known).value, "rank": int(rank_advice(known).value)}
+    return with_overrides(spec, {key: values[key] for key in advised})
 
 
 def _width_and_family(model_dir: Path | None) -> tuple[int | None, str | None]:
@@ -144,7 +144,7 @@ def _read_all() -> tuple[dict[str, Preset], dict[str, UsageError]]:
             except UsageError as error:
                 problems[file.stem] = error
     order = {name: at for at, name in enumerate(_SHOWN_FIRST)}
-    names = sorted(presets, key=lambda name: (order.get(name, len(order)), name))
+    names = sorted(presets, key=lambda name: (order.get(name, len(order)), name.startswith(_SHOWN_LAST), name))
     return {name: presets[name] for name in names}, problems
 
 
@@ -165,5 +165,5 @@ def _read(file: Path, bundled: bool) -> Preset:
     settings = words.get("settings", {})
     if not isinstance(settings, dict):
         raise problem("settings is not a table", "Write a [settings] table.")
-    title, about = safe_text(words.get("title", file.stem)), safe_text(words.get("about", ""))
-    return Preset(file.stem, title, about, settings, file, bundled)
+    title, about, source = (safe_text(words.get(key, "")) for key in ("title", "about", "source"))
+    return Preset(file.stem, title or safe_text(file.stem), about, settings, file, bundled, source)

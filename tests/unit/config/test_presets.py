@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backprop_tui.config import presets
+from backprop_tui.config import advice, presets
 from backprop_tui.protocol.errors import UsageError
 
 
@@ -38,16 +38,16 @@ def test_every_bundled_preset_makes_a_spec() -> None:
     ],
 )
 def test_advised_rate_follows_the_models_width(hidden: int, family: str, rate: float) -> None:
-    assert presets.advised_learning_rate(hidden, family) == pytest.approx(rate)
+    assert advice.advised_learning_rate(hidden, family) == pytest.approx(rate)
 
 
 def test_advised_rate_is_resolved_from_the_models_directory(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 4096}))
     assert presets.preset_spec("balanced", tmp_path).optim.learning_rate == 2.9e-4
-    assert presets.preset_spec("balanced").optim.learning_rate == presets.FALLBACK_RATE
-    assert presets.preset_spec("balanced", overrides={"method": "full"}).optim.learning_rate == presets.FULL_RATE
+    assert presets.preset_spec("balanced").optim.learning_rate == advice.FALLBACK_RATE
+    assert presets.preset_spec("balanced", overrides={"method": "full"}).optim.learning_rate == advice.FULL_RATE
     (tmp_path / "config.json").write_text("{]")
-    assert presets.preset_spec("balanced", tmp_path).optim.learning_rate == presets.FALLBACK_RATE
+    assert presets.preset_spec("balanced", tmp_path).optim.learning_rate == advice.FALLBACK_RATE
 
 
 def test_an_override_by_alias_beats_the_preset(tmp_path: Path) -> None:
