@@ -23,6 +23,7 @@ from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.host_attempts import Attempts
 from backprop_tui.engine.host_server import PipeServer, bind_socket
 from backprop_tui.engine.host_timings import Timings
+from backprop_tui.engine.worker_command import worker_command as command_of
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.commands import ACCEPTED_IN, Command, CommandName, Reply, ReplyStatus
 from backprop_tui.protocol.errors import EXIT_FAILED, EXIT_OK, BackpropError, DataError, UsageError
@@ -35,7 +36,6 @@ from backprop_tui.store.layout import RunDir, checkpoint_step
 from backprop_tui.store.locks import Identity, RunLock
 from backprop_tui.store.summary import load_summary
 
-WORKER_COMMAND = (sys.executable, "-P", "-m", "backprop_tui.engine.worker")
 #: What a worker may say; the other kinds are the host's own words.
 _FROM_WORKER = frozenset(
     {ev.RESUME, ev.STATE, ev.PHASE, ev.PLAN, ev.PROBE, ev.STEP, ev.EVAL, ev.SAMPLE, ev.STAGE, ev.MERGE, ev.MATRIX}
@@ -50,7 +50,7 @@ class Host:
         run: the run directory.
         resume: checkpoint to go on from, relative to the run directory; None starts from step 0.
         rate: the learning rate from there on (`learning_rate`), or what it is multiplied by (`lr_factor`).
-        worker_command: what to spawn; the run directory is appended.
+        worker_command: what to spawn; the run directory is appended. None goes by the run's own settings.
         timings: waiting times.
     """
 
@@ -60,7 +60,7 @@ class Host:
         *,
         resume: str | None = None,
         rate: Mapping[str, float] | None = None,
-        worker_command: Sequence[str] = WORKER_COMMAND,
+        worker_command: Sequence[str] | None = None,
         timings: Timings | None = None,
     ) -> None:
         self.run = run
@@ -71,7 +71,8 @@ class Host:
         self._rate = rate
         self._spec = _spec_of(run)
         self._timings = (timings or Timings()).for_run(self._spec)
-        self._attempts = Attempts(self, worker_command, self._timings, self._spec)
+        command = worker_command or command_of(self._spec)
+        self._attempts = Attempts(self, command, self._timings, self._spec)
         self._commands: set[str] = set()
         self._attempt = 0
         self._signalled = False

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backprop_tui.engine.failpoint import hit
-from backprop_tui.engine.host import WORKER_COMMAND, Host
+from backprop_tui.engine.host import Host
 from backprop_tui.engine.host_ready import Ready
 from backprop_tui.engine.host_timings import Timings
 from backprop_tui.protocol.errors import BackpropError, UnavailableError
@@ -22,7 +22,7 @@ from backprop_tui.store.layout import RunDir
 from backprop_tui.store.locks import Identity, RunLock, is_alive
 
 
-def main(argv: Sequence[str], *, worker_command: Sequence[str] = WORKER_COMMAND, timings: Timings | None = None) -> int:
+def main(argv: Sequence[str], *, worker_command: Sequence[str] | None = None, timings: Timings | None = None) -> int:
     """Be the host of the run named in `argv` until it ends; the parent learns over `--ready-fd` whether it began."""
     parser = argparse.ArgumentParser(prog="python -m backprop_tui.engine", description=__doc__)
     parser.add_argument("run", type=Path, help="run directory")

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker.channel import EventSink
+from backprop_tui.engine.worker.distributed import world
+from backprop_tui.engine.worker.distributed_state import Gathered, gather
 from backprop_tui.engine.worker.methods import pissa
 from backprop_tui.engine.worker.progress import Progress, write_state
 from backprop_tui.engine.worker.trainer import StepTrainer
@@ -62,7 +64,7 @@ class Saver:
         self._announced = {info.step for info in there if info.problem is None}
 
     def save(self, trainer: StepTrainer, reason: Reason) -> str:
-        """Save the present step unless that is done already.
+        """Save the present step unless that is done already; of several processes the first writes, the others wait.
 
         Returns:
             The checkpoint's path relative to the run directory.
@@ -70,6 +72,13 @@ class Saver:
         Raises:
             UnavailableError: the disk is full; nothing is left behind, earlier checkpoints are untouched.
         """
+        step = self._progress.step
+        gathered = gather(trainer)
+        path = world().first_does(lambda: self._save(trainer, reason, gathered))
+        self._progress.checkpoint_step = step
+        return path
+
+    def _save(self, trainer: StepTrainer, reason: Reason, gathered: Gathered) -> str:
         step = self._progress.step
         final = self._run.checkpoint(step)
         relative = final.relative_to(self._run.path).as_posix()
@@ -79,7 +88,7 @@ class Saver:
         best = self._progress.best_step == step
         with self._sink.phase("save", f"step {step}"):
             self._check_space(trainer)
-            self._bytes = self._write(trainer, final, step)
+            self._bytes = self._write(trainer, final, step, gathered)
         self._progress.checkpoint_step = step
         self._sink.send(
             ev.CHECKPOINT,
@@ -114,12 +123,12 @@ class Saver:
                 f"more than max_checkpoint_gb allows ({self._most_bytes / 1e9:,.2f} GB). None of them is removed.",
             )
 
-    def _write(self, trainer: StepTrainer, final: Path, step: int) -> int:
+    def _write(self, trainer: StepTrainer, final: Path, step: int, gathered: Gathered) -> int:
         staged: Path | None = None
         try:
             staged = checkpoints.staging(self._run, step)
             hit("worker.save.begin")
-            self.fill(trainer, staged)
+            self.fill(trainer, staged, gathered)
             write_state(staged, self._progress, self._environment)
             return checkpoints.publish(
                 staged,
@@ -135,11 +144,11 @@ class Saver:
                 raise self._disk_full(f"The disk filled up while saving step {step}.") from error
             raise
 
-    def fill(self, trainer: StepTrainer, staged: Path) -> None:
+    def fill(self, trainer: StepTrainer, staged: Path, gathered: Gathered) -> None:
         """Put weights, tokenizer and the trainer's state into a checkpoint being written."""
-        save_weights(trainer, staged)
+        save_weights(trainer, staged, gathered)
         self._tokenizer.save_pretrained(staged)
-        trainer.save_training_state(staged)
+        trainer.save_training_state(staged, gathered)
 
     def _check_space(self, trainer: StepTrainer) -> None:
         trained = sum(
@@ -159,13 +168,15 @@ class Saver:
         return UnavailableError("DISK_FULL", cause, "Free some space, then resume.")
 
 
-def save_weights(trainer: StepTrainer, directory: Path) -> None:
+def save_weights(trainer: StepTrainer, directory: Path, gathered: Gathered | None = None) -> None:
     """Write the trained weights as PEFT and transformers read them."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if pissa.save(model, directory):
         return
     # The embedding is never resized here; "auto" would ask the hub for the base's configuration to find out.
-    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    options: dict[str, Any] = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    if gathered is not None and gathered.weights is not None:
+        options["state_dict"] = gathered.weights
     model.save_pretrained(directory, **options)
     # PEFT leaves a model card with nothing filled in.
     (directory / "README.md").unlink(missing_ok=True)

@@ -12,12 +12,14 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback
 
+from backprop_tui.engine.worker.distributed import world
+from backprop_tui.engine.worker.distributed_shards import is_sharded, load_optimizer, share_out
 from backprop_tui.engine.worker.loading import Loaded
 from backprop_tui.engine.worker.methods import pissa
 from backprop_tui.engine.worker.movement import apply_lora_plus, movement_options, rates_in_proportion
@@ -28,6 +30,9 @@ from backprop_tui.engine.worker.rows import LEARNT, TOKENS, Batches, Sequences
 from backprop_tui.engine.worker.schedule import Schedule
 from backprop_tui.engine.worker.tracing import traced
 from backprop_tui.protocol.spec import RunSpec
+
+if TYPE_CHECKING:
+    from backprop_tui.engine.worker.distributed_state import Gathered
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         rate_factor: set before `train` by a fork that keeps its parent's optimiser: the parent's learning rates are multiplied
             by it and go on along this run's own schedule. None leaves what the checkpoint says.
         rows_per_pass: most rows of a packed sequence in one pass; 0 leaves sequences whole.
+        shared_out: whether each process holds a part of the weights only; set before `train`. shared_out_in: format of the
+            matrix products then, None for that of the weights.
     """
 
     def __init__(
@@ -108,6 +115,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self._step_batches: tuple[str, ...] = ()
         self.rate_factor: float | None = None
         self.rows_per_pass = 0
+        self.shared_out = False
+        self.shared_out_in: torch.dtype | None = None
         self.pad_id = int(options["processing_class"].pad_token_id)
         super().__init__(
             train_dataset=sequences.index_dataset(),
@@ -136,6 +145,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The optimiser, with the groups of LoRA+."""
         fresh = self.optimizer is None
+        if fresh and self.shared_out:
+            share_out(self.model, self.shared_out_in)
         optimizer = super().create_optimizer(*args, **kwargs)
         if fresh:
             apply_lora_plus(optimizer, self.model, self._lora_plus)
@@ -168,14 +179,15 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         extra = self.extras()
         if "loss" not in logs:
             return
+        tokens, learnt = world().total(self._step_tokens, self._step_learnt)
         figures = StepFigures(
             step=self.state.global_step,
             epoch=float(self.state.epoch or 0.0),
             loss=float(logs["loss"]),
             grad_norm=float(logs["grad_norm"]),
             lr=float(logs["learning_rate"]),
-            tokens=self._step_tokens,
-            learnt=self._step_learnt,
+            tokens=tokens,
+            learnt=learnt,
             skipped=bool(self.accelerator.optimizer_step_was_skipped),
             batches=self._step_batches,
             extra=extra,
@@ -190,18 +202,30 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     def measure(self, batch: dict[str, Any]) -> Tally:
         """What one batch, as `batches` makes it, adds to an evaluation; no gradient."""
         inputs = self._prepare_inputs({name: value for name, value in batch.items() if name not in (TOKENS, LEARNT)})
-        with torch.no_grad(), self.compute_loss_context_manager():
-            return self.tally(inputs)
+        # Every process may measure: nothing is to be averaged over them here.
+        across, self.args.average_tokens_across_devices = self.args.average_tokens_across_devices, False
+        try:
+            with torch.no_grad(), self.compute_loss_context_manager():
+                return self.tally(inputs)
+        finally:
+            self.args.average_tokens_across_devices = across
 
     def summed_loss(self, batch: dict[str, Any]) -> float:
         """The loss summed over what a batch is made of (learnt tokens, or pairs), in nats; no gradient."""
         return self.measure(batch)["loss"][0]
 
-    def save_training_state(self, directory: Path) -> None:
+    def save_training_state(self, directory: Path, gathered: Gathered | None = None) -> None:
         """Write what an exact resume needs besides the weights: optimiser, schedule, scaler, random states, position."""
-        self._save_optimizer_and_scheduler(str(directory))
+        if gathered is not None and gathered.optimizer is not None:
+            torch.save(gathered.optimizer, directory / "optimizer.pt")
+            torch.save(self.lr_scheduler.state_dict(), directory / "scheduler.pt")
+        else:
+            self._save_optimizer_and_scheduler(str(directory))
         self._save_scaler(str(directory))
-        self._save_rng_state(str(directory))
+        if gathered is not None and gathered.randomness:
+            gathered.write_randomness(directory)
+        else:
+            self._save_rng_state(str(directory))
         self.state.save_to_json(str(directory / "trainer_state.json"))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -209,7 +233,13 @@ class StepTrainer(Trainer):  # type: ignore[misc]
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and is_sharded(self.model):
+            # Whole on the CPU, then each its part: the GPU has no room for all of it.
+            whole = torch.load(Path(checkpoint, "optimizer.pt"), map_location="cpu", weights_only=True)
+            load_optimizer(self.optimizer, whole)
+            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint, "scheduler.pt"), weights_only=True))
+        else:
+            super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and self.rate_factor is not None:
             self._follow_own_schedule(self.rate_factor)
 
@@ -303,6 +333,8 @@ class Recipe:
                 eval_strategy="no",
                 report_to="none",
                 disable_tqdm=True,
+                ddp_find_unused_parameters=False,
+                ddp_broadcast_buffers=False,
                 dataloader_num_workers=0,
                 dataloader_pin_memory=self.precision.device.type == "cuda",
                 **own,

@@ -106,7 +106,7 @@ class RunSaver(Saver):
         self._progress.checkpoint_step = None
         return self.save(trainer, reason)
 
-    def fill(self, trainer: StepTrainer, staged: Path) -> None:
+    def fill(self, trainer: StepTrainer, staged: Path, gathered: object = None) -> None:
         """Delivered weights and tokenizer on top; training and merger below."""
         if self._merger.runs:
             with wearing(trainer.model, self._merger.merged):
