@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from backprop_tui.protocol.spec import RunSpec
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.add_argument("data", metavar="DATA", help="jsonl, json, csv, tsv, parquet, txt or md file, or `demo`")
+def add_arguments(parser: ArgumentParser, *, several: bool = False) -> None:
+    """Declare what the command takes; `several` lets DATA be given more than once."""
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        nargs="+" if several else None,
+        help="jsonl, json, csv, tsv, parquet, txt or md file, or `demo`",
+    )
     parser.add_argument("-m", "--model", help="model directory, hub id, or `demo` (the setting `model` if absent)")
     parser.add_argument("-p", "--preset", help="where the settings start from (the setting `preset` if absent)")
     parser.add_argument(
@@ -86,10 +91,12 @@ def compose(preset: str, overrides: dict[str, Any], *, model: str | None, fallba
     """The spec of a preset with overrides; the model asked for wins over the preset's, the fallback does not.
 
     Raises:
-        UsageError: unknown preset or setting, or a value out of bounds.
+        UsageError: unknown preset or setting, a value out of bounds, or an override that would do nothing.
     """
     from backprop_tui.config.presets import find_preset, preset_spec
     from backprop_tui.data.models import resolve_model
+    from backprop_tui.launch.advising import advised_spec
+    from backprop_tui.protocol.effects import refuse_without_effect
 
     if model is not None:
         overrides["base"] = model
@@ -97,11 +104,12 @@ def compose(preset: str, overrides: dict[str, Any], *, model: str | None, fallba
         overrides["base"] = fallback_model
     # The preset and the settings are judged first; what is wrong with the model is left to the launch, which says it.
     spec = preset_spec(preset, None, overrides)
+    refuse_without_effect(spec, overrides)
     try:
         directory = resolve_model(spec.model.base, spec.model.revision)
     except BackpropError:
         return spec
-    return preset_spec(preset, directory, overrides)
+    return advised_spec(preset, directory, overrides)
 
 
 def launch(spec: RunSpec) -> RunDir:
