@@ -91,16 +91,19 @@ class Trainer:
             BackpropError: what is wrong with model, data or settings, before anything starts.
             RunFailed: the run ended badly; `run` holds it for a look.
         """
-        from backprop_tui.config.presets import preset_spec
         from backprop_tui.data.models import resolve_model
+        from backprop_tui.launch.advising import advised_spec
         from backprop_tui.launch.start import start_run
+        from backprop_tui.protocol.effects import refuse_without_effect
 
         overrides = {**self.settings, **settings, "base": self.model, "path": str(data)}
         if steps is not None:
             overrides["steps"] = steps
         if name is not None:
             overrides["name"] = name
-        spec = preset_spec(self.preset, resolve_model(self.model), overrides)
+        directory = resolve_model(self.model)
+        spec = advised_spec(self.preset, directory, overrides)
+        refuse_without_effect(spec, overrides)
         self.run = Run(start_run(spec))
         return self.run.wait(on_event=on_event) if wait else self.run
 

@@ -32,6 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, out: Output) -> int:
     """Print the plan; exit 1 when something speaks against it."""
     from backprop_tui.config.settings import load_settings
+    from backprop_tui.launch.advising import planned_sizes, said
     from backprop_tui.launch.plan.looking import judge
 
     preferred = load_settings()
@@ -39,6 +40,7 @@ def run(args: Namespace, out: Output) -> int:
     overrides["path"] = args.data
     spec = compose(args.preset or preferred.preset, overrides, model=args.model, fallback_model=preferred.model)
     verdict = judge(spec)
+    advice = said(verdict.spec, planned_sizes(verdict.spec, verdict.plan))
     if args.json:
         out.json(
             {
@@ -46,6 +48,7 @@ def run(args: Namespace, out: Output) -> int:
                 "plan": verdict.plan.to_dict(),
                 "checks": [check.to_dict() for check in verdict.checks],
                 "micro_batch": verdict.auto,
+                "advice": advice,
             }
         )
         return EXIT_OK if verdict.go else EXIT_FAILED
@@ -58,6 +61,9 @@ def run(args: Namespace, out: Output) -> int:
         out.line(f"{out.style(f'{sign:<6}', style)}  {check.words}")
         if check.next_step:
             out.line(f"        {out.style(check.next_step, 'dim')}")
+    out.line()
+    for words_said in advice:
+        out.line(out.style(safe_text(words_said), "dim"))
     out.line()
     out.line(out.style("go", "good") if verdict.go else out.style("no go", "bad"))
     return EXIT_OK if verdict.go else EXIT_FAILED
