@@ -20,6 +20,10 @@ SCREEN: tuple[Action, ...] = (
         "Such as loss<1.2 state:failed model~qwen age<7d tag:good lr>=1e-4 has:eval !archived.", "Filter",
     ),
     Action("runs.resume", "r", "resume", "Resume the run", "Goes on from the newest good checkpoint.", "Resume"),
+    Action(
+        "runs.checkpoints", "C", "checkpoints", "Checkpoints…",
+        "Those of the run: pin one, go on from one, fork a run from one.", "Checkpoints",
+    ),
     Action("runs.replay", "P", "replay", "Play it again", "From its beginning, 20 times as fast; > is faster."),
     Action("runs.tags", "t", "tags", "Tags…", "Change the tags of the run, or add to those of all ticked.", "Tags"),
     Action("runs.delete", "d,delete", "delete", "Delete the run…", "Asks first; a live run is refused.", "Delete…"),
@@ -37,4 +41,10 @@ SCREEN: tuple[Action, ...] = (
 FILTER: tuple[Action, ...] = (
     Action("runs.complete", "tab", "complete", "Complete the word", "Takes the first of what fits.", palette=False),
 )
-ACTIONS: tuple[Action, ...] = (*TABLE, *SCREEN, *FILTER)
+#: Keys of the list of a run's checkpoints.
+CHECKPOINTS: tuple[Action, ...] = (
+    Action("runs.pin", "p", "pin", "Pin, or unpin", "A pinned one stays, whatever retention and caps would do.", palette=False),
+    Action("runs.resume_here", "r", "resume_here", "Resume from here", "An earlier one becomes a run of its own.", palette=False),
+    Action("runs.fork", "f", "fork", "Fork from here…", "A run of its own, with the settings you change.", palette=False),
+)  # fmt: skip
+ACTIONS: tuple[Action, ...] = (*TABLE, *SCREEN, *FILTER, *CHECKPOINTS)

@@ -17,10 +17,10 @@ from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.keymap import runs as keys
 from backprop_tui.app.screens.runs_acts import folder_size
+from backprop_tui.app.screens.runs_checkpoints import RunsCheckpoints
 from backprop_tui.app.screens.runs_facts import RunFacts
 from backprop_tui.app.screens.runs_find import FilterBar
 from backprop_tui.app.screens.runs_list import Item, RunList, grouped
-from backprop_tui.app.screens.runs_notes import RunsNotes
 from backprop_tui.app.screens.runs_view import RunsView, load_view, save_view
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.protocol.text import safe_text
@@ -28,6 +28,8 @@ from backprop_tui.store.entry import Entry
 from backprop_tui.store.filter import Filter, parse_filter
 from backprop_tui.store.filter_hints import occurring
 from backprop_tui.store.index import Listing, RunIndex
+from backprop_tui.store.lineage import Parent, parent_of
+from backprop_tui.store.retention import Shelf, look_at
 from backprop_tui.store.sorting import FIRST, ORDERS
 from backprop_tui.store.summary import RunSummary, load_summary, resume_step
 
@@ -39,7 +41,7 @@ _LOOK_S, _LOOK_SHARE = 2.0, 0.05
 _REST_S = 0.15
 
 
-class RunsScreen(RunsNotes):
+class RunsScreen(RunsCheckpoints):
     """The list, and facts about the run under the cursor where there is room."""
 
     ROOM = "runs"
@@ -209,10 +211,11 @@ class RunsScreen(RunsNotes):
             return
         run = self.index.run(entry.id)
 
-        def work(cancelled: Cancelled) -> tuple[RunSummary, int | None]:
-            return load_summary(run), resume_step(run, entry.state)
+        def work(cancelled: Cancelled) -> tuple[RunSummary, int | None, Shelf, Parent | None]:
+            summary = load_summary(run)
+            return summary, resume_step(run, entry.state), look_at(summary), parent_of(run)
 
-        def show(found: tuple[RunSummary, int | None]) -> None:
+        def show(found: tuple[RunSummary, int | None, Shelf, Parent | None]) -> None:
             now = self.runs.current
             if now is not None and now.id == entry.id:
                 self._read = entry

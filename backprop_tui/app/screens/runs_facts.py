@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from backprop_tui.app import wording
 from backprop_tui.app.widgets.lines import wrap
 from backprop_tui.app.widgets.painted import Line, Painted
+from backprop_tui.protocol.resume_words import lineage_words
 from backprop_tui.protocol.text import safe_block, safe_text
 from backprop_tui.store.entry import Entry
+from backprop_tui.store.lineage import Parent
+from backprop_tui.store.retention import Shelf
 from backprop_tui.store.summary import RunSummary
 
 _LABEL = 12
@@ -25,12 +28,22 @@ class RunFacts(Painted):
         self.entry: Entry | None = None
         self.summary: RunSummary | None = None
         self.resume_step: int | None = None
+        self.shelf: Shelf | None = None
+        self.parent_run: Parent | None = None
 
-    def show(self, entry: Entry | None, summary: RunSummary | None = None, resume_step: int | None = None) -> None:
+    def show(
+        self,
+        entry: Entry | None,
+        summary: RunSummary | None = None,
+        resume_step: int | None = None,
+        shelf: Shelf | None = None,
+        parent: Parent | None = None,
+    ) -> None:
         """Another run, or newer facts of the same. The summary comes later, from the disk."""
         if entry is None or self.entry is None or entry.id != self.entry.id or summary is not None:
             # From the disk as well: a worker that lost its host has saved without a word in the journal.
             self.summary, self.resume_step = summary, resume_step
+            self.shelf, self.parent_run = shelf, parent
         self.entry = entry
         self.repaint()
 
@@ -55,13 +68,19 @@ class RunFacts(Painted):
         fact("eval loss", evaluated if entry.eval_loss is not None else "not measured yet")
         if entry.exact_match is not None:
             fact("exact match", wording.percent(entry.exact_match))
-        if self.summary is not None:
-            saved = ", ".join(f"{step:,}" for step in self.summary.view.checkpoints[-6:])
+        if self.parent_run is not None:
+            fact("fork of", lineage_words(self.parent_run.to_dict()))
+        if self.shelf is not None:
+            saved = ", ".join(self._saved(info.step) for info in self.shelf.infos[-6:])
             fact("checkpoints", f"steps {saved}" if saved else "none yet")
         fact("data", entry.data or wording.UNKNOWN)
         if self.summary is not None:
             fact("folder", str(self.summary.run.path))
         return lines[:height]
+
+    def _saved(self, step: int) -> str:
+        pinned = self.shelf is not None and step in (self.shelf.pinned or ())
+        return f"{step:,} (pinned)" if pinned else f"{step:,}"
 
     def _problem(self, entry: Entry, say: Callable[..., None]) -> None:
         view = self.summary.view if self.summary is not None else None
