@@ -19,10 +19,12 @@ from typing import Any
 
 from backprop_tui import __version__
 from backprop_tui.engine import host_faults
+from backprop_tui.engine.baseline import baseline_name, read_baseline
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.host_attempts import Attempts
 from backprop_tui.engine.host_server import PipeServer, bind_socket
 from backprop_tui.engine.host_timings import Timings
+from backprop_tui.engine.watch_curves import CurveWatch
 from backprop_tui.engine.worker_command import worker_command as command_of
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.commands import ACCEPTED_IN, Command, CommandName, Reply, ReplyStatus
@@ -73,6 +75,7 @@ class Host:
         self._timings = (timings or Timings()).for_run(self._spec)
         command = worker_command or command_of(self._spec)
         self._attempts = Attempts(self, command, self._timings, self._spec)
+        self._watch = CurveWatch(self._spec)
         self._commands: set[str] = set()
         self._attempt = 0
         self._signalled = False
@@ -188,11 +191,19 @@ class Host:
             asked = {"id": f"resume-{secrets.token_hex(8)}", "name": CommandName.SET.value}
             self.record(ev.COMMAND, {**asked, "args": {**self._rate, "from_step": step}})
         self._attempts.begin(worker_lock, self._resume)
+        if wanted := baseline_name(self._spec):
+            try:
+                name, points = read_baseline(wanted)
+            except UsageError as error:
+                self.on_garbage(f"{error.cause} Nothing is compared with it.")
+            else:
+                self._watch = CurveWatch(self._spec, points, name)
 
     def on_attempt(self, attempt: int) -> None:
         """A worker has been started; from here on its events bear this number."""
         self._begun = True
         self._attempt = attempt
+        self._watch.take(ev.ATTEMPT, {"attempt": attempt})
 
     async def _attend(self) -> None:
         self._attempts.watch()
@@ -253,6 +264,8 @@ class Host:
         if self._journal_broken and kind not in ev.DURABLE:
             return
         self.record(kind, message)
+        for alert in self._watch.take(kind, message):
+            self.record(ev.ALERT, alert)
 
     def on_garbage(self, words: str) -> None:
         """Note what was passed over."""

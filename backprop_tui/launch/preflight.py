@@ -156,7 +156,21 @@ def _resolved(spec: RunSpec) -> RunSpec:
             "eval_path": lasting_words(resolve(held_out)) if held_out else None,
         }
     )
-    return spec.model_copy(update={"name": spec.title[:_NAME_LIMIT], "model": model, "data": data})
+    recovery = spec.recovery
+    if recovery.baseline:
+        recovery = recovery.model_copy(update={"baseline": _baseline(recovery.baseline)})
+    return spec.model_copy(
+        update={"name": spec.title[:_NAME_LIMIT], "model": model, "data": data, "recovery": recovery}
+    )
+
+
+def _baseline(wanted: str) -> str:
+    """The full id of the run that is compared with; one without evaluations is refused."""
+    from backprop_tui.engine.baseline import read_baseline
+    from backprop_tui.store.layout import find_run
+
+    read_baseline(wanted)
+    return find_run(wanted).id
 
 
 def _existing(place: Path) -> Path:
