@@ -93,6 +93,7 @@ class Attempts:
         self._stopping = False
         self._retry: dict[str, Any] | None = None
         self._memory_retries = 0
+        self._losses = 0
         self._between: asyncio.Task[None] | None = None
         self.aborting = False
         self.over = False
@@ -234,7 +235,7 @@ class Attempts:
         try:
             assert self._worker is not None
             await loop.run_in_executor(None, self._worker.join, _RELEASED_WITHIN)
-            decision = host_retry.decide(why, owner.view, self._spec, self._memory_retries)
+            decision = host_retry.decide(why, owner.view, self._spec, self._memory_retries, self._losses)
             if decision.fault is not None:
                 owner.record(ev.FAULT, decision.fault)
                 self._finish("failed", str(decision.fault.get("cause", "")))
@@ -245,8 +246,9 @@ class Attempts:
                 self._finish("aborted" if self.aborting else "stopped", "Asked to stop between two attempts.")
                 return
             resume = None if newest is None else newest.path.relative_to(run.path).as_posix()
-            if decision.batch is not None:
-                self._memory_retries += 1
+            self._memory_retries += decision.batch is not None
+            self._losses += decision.code == "PROCESS_LOST"
+            if decision.told:
                 owner.record(ev.ALERT, decision.alert(None if newest is None else newest.step))
             free = RunLock(run.worker_lock)
             lock = await loop.run_in_executor(None, lambda: free.acquire(patience=_RELEASED_WITHIN))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from backprop_tui.engine import host_faults
+from backprop_tui.engine.worker_command import lost_retries
 from backprop_tui.protocol.changes import BatchSizes
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.view import RunView
@@ -23,27 +24,35 @@ class Decision:
 
     Attributes:
         fault: what to say instead of trying again; None when another attempt is to be made.
-        batch: its sizes; None leaves them. told: the alert's cause, up to where it goes on from.
+        batch: its sizes; None leaves them. told: the alert's cause, up to where it goes on from; empty says nothing.
+        code: the alert's.
     """
 
     fault: dict[str, Any] | None = None
     batch: BatchSizes | None = None
     told: str = ""
     step: int | None = None
+    code: Literal["MEMORY_RETRY", "PROCESS_LOST"] = "MEMORY_RETRY"
 
     def alert(self, resume_step: int | None) -> dict[str, Any]:
         """The event that tells people of the change."""
         start = "the start" if resume_step is None else f"step {resume_step:,}"
+        following = {
+            "MEMORY_RETRY": "set batch_size lower in the next run",
+            "PROCESS_LOST": "worker.log in the run's directory has the details",
+        }
         return {
-            "code": "MEMORY_RETRY",
+            "code": self.code,
             "severity": "warn",
             "cause": f"{self.told}; a new worker goes on from {start}.",
-            "next": "Nothing needs to be done; set batch_size lower in the next run.",
+            "next": f"Nothing needs to be done; {following[self.code]}.",
             "step": self.step,
         }
 
 
-def decide(why: Mapping[str, Any], view: RunView, spec: Mapping[str, Any], retries: int) -> Decision:
+def decide(
+    why: Mapping[str, Any], view: RunView, spec: Mapping[str, Any], retries: int, losses: int = 0
+) -> Decision:
     """What to do after a worker's `retry`.
 
     Args:
@@ -51,11 +60,14 @@ def decide(why: Mapping[str, Any], view: RunView, spec: Mapping[str, Any], retri
         view: the run so far.
         spec: run.json as it stands.
         retries: attempts already made because memory ran out.
+        losses: attempts already made because one of the run's processes was lost.
     """
     kind = str(why.get("why", ""))
     if kind == "rewind":
         return Decision()
     fault = dict(why.get("fault") or {})
+    if kind == "lost":
+        return _after_loss(fault, view, spec, losses)
     fault.setdefault("code", "OUT_OF_MEMORY")
     fault.setdefault("cause", "Memory ran out.")
     fault.setdefault("next", host_faults.next_step(view, ""))
@@ -85,6 +97,18 @@ def decide(why: Mapping[str, Any], view: RunView, spec: Mapping[str, Any], retri
             f"{now.batch_size} x {now.accumulation}, the same effective batch of {now.batch_size * now.accumulation}"
         )
     return Decision(batch=batch, told=told, step=at or None)
+
+
+def _after_loss(fault: dict[str, Any], view: RunView, spec: Mapping[str, Any], losses: int) -> Decision:
+    """A process is gone: machines fail and come back, so the run goes on from its last checkpoint, a few times."""
+    most = lost_retries(spec)
+    if losses < most:
+        told = str(fault.get("cause") or "One of the run's processes was lost").removesuffix(".")
+        return Decision(told=told, code="PROCESS_LOST", step=view.step or None)
+    fault.setdefault("next", host_faults.next_step(view, ""))
+    if most:
+        fault["cause"] = f"{fault.get('cause', '')} It was started anew {losses} times already.".lstrip()
+    return Decision(fault={**fault, "step": view.step})
 
 
 def most_retries(spec: Mapping[str, Any]) -> int:

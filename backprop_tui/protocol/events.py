@@ -414,12 +414,12 @@ class CommandDonePayload(TypedDict):
 class RetryPayload(TypedDict):
     """The worker gives up so that another one goes on from the last checkpoint.
 
-    `why` is `memory` (it ran out while training), `eval_memory` (while measuring) or `rewind` (asked to go on after a loss
-    that was no number). `fault` is what to say where no other attempt can be made.
+    `why` is `memory` (it ran out while training), `eval_memory` (while measuring), `rewind` (asked to go on after a loss
+    that was no number) or `lost` (one of several processes is gone). `fault` is what to say where no other attempt can be made.
     """
 
-    why: Literal["memory", "eval_memory", "rewind"]
-    step: int
+    why: Literal["memory", "eval_memory", "rewind", "lost"]
+    step: int | None
     fault: NotRequired[FaultPayload]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker import finite, randomness
 from backprop_tui.engine.worker.channel import EventSink, Inbox, StoppedEarly
+from backprop_tui.engine.worker.distributed import world
 from backprop_tui.engine.worker.measuring import Examiner
 from backprop_tui.engine.worker.probe import Probe
 from backprop_tui.engine.worker.progress import Progress
@@ -141,7 +142,9 @@ class Conductor:
         hit("worker.pass")
         self._passes += 1
         of = int(trainer.current_gradient_accumulation_steps)
-        if not self._inbox.stop_asked() or self._step_fits(of):
+        self._inbox.refresh()
+        # Clocks differ; the step is left by all processes or by none.
+        if not self._inbox.stop_asked() or world().from_first(self._step_fits(of)):
             return False
         if self._random is not None:
             randomness.give_back(self._random)
@@ -205,7 +208,8 @@ class Conductor:
         Raises:
             Rewind, StoppedSpoilt: the weights are no numbers, and somebody said what to do.
         """
-        if what := finite.what_is_not(trainer):
+        # Of weights that are shared out, each process sees a part.
+        if what := max(world().of_all(finite.what_is_not(trainer))):
             self._steering.hold_spoilt(trainer, what)
         started = time.monotonic()
         while True:

@@ -135,7 +135,7 @@ def _explain(failures: dict[int, Any], sink: EventSink) -> None:
     if not culprits:
         # Only the first can be forsaken with nobody here to blame: it lost somebody on another machine.
         if 0 in failures:
-            sink.send(ev.RETRY, why="lost", fault=_lost("A process on another machine was lost"))
+            sink.send(ev.RETRY, why="lost", step=None, fault=_lost("A process on another machine was lost"))
         return
     rank = min(culprits, key=lambda rank: culprits[rank].timestamp)
     if rank == 0 and culprits[0].exitcode > 0:
@@ -144,7 +144,7 @@ def _explain(failures: dict[int, Any], sink: EventSink) -> None:
     failure = culprits[rank]
     how = f"killed ({failure.signal_name()})" if failure.exitcode < 0 else f"ended with exit code {failure.exitcode}"
     verb = "was " if failure.exitcode < 0 else ""
-    sink.send(ev.RETRY, why="lost", fault=_lost(f"Process {rank} (pid {failure.pid}) {verb}{how}"))
+    sink.send(ev.RETRY, why="lost", step=None, fault=_lost(f"Process {rank} (pid {failure.pid}) {verb}{how}"))
 
 
 def _lost(cause: str) -> dict[str, Any]:
