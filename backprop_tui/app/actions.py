@@ -32,6 +32,7 @@ SCOPES: dict[str, str] = {
     "samples": "Samples",
     "alerts": "Alerts",
     "runs": "Runs",
+    "checkpoints": "Checkpoints of a run",
     "compare": "Compare",
     "replay": "Replay",
     "settings": "Settings",

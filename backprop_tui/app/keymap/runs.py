@@ -43,8 +43,8 @@ FILTER: tuple[Action, ...] = (
 )
 #: Keys of the list of a run's checkpoints.
 CHECKPOINTS: tuple[Action, ...] = (
-    Action("runs.pin", "p", "pin", "Pin, or unpin", "A pinned one stays, whatever retention and caps would do.", palette=False),
-    Action("runs.resume_here", "r", "resume_here", "Resume from here", "An earlier one becomes a run of its own.", palette=False),
-    Action("runs.fork", "f", "fork", "Fork from here…", "A run of its own, with the settings you change.", palette=False),
+    Action("checkpoints.pin", "p", "pin", "Pin, or unpin", "A pinned one stays, whatever caps would do.", palette=False),
+    Action("checkpoints.resume", "r", "resume_here", "Resume from here", "An earlier one becomes its own run.", palette=False),
+    Action("checkpoints.fork", "f", "fork", "Fork from here…", "A run of its own, with the settings you change.", palette=False),
 )  # fmt: skip
 ACTIONS: tuple[Action, ...] = (*TABLE, *SCREEN, *FILTER, *CHECKPOINTS)
