@@ -7,8 +7,8 @@ from backprop_tui.config.view_only import view_only
 #: Whole scopes and single actions that change something, or read what is not of a run.
 _SCOPES = frozenset({"data", "tune", "settings"})
 _ACTIONS = frozenset({
-    "run.pause", "run.save", "run.evaluate", "run.stop", "run.rate", "run.resume", "chart.export", "runs.resume", "runs.delete",
-    "checkpoints.pin", "checkpoints.resume", "checkpoints.fork",
+    "run.pause", "run.save", "run.evaluate", "run.stop", "run.rate", "run.resume", "run.halve", "chart.export",
+    "runs.resume", "runs.delete", "checkpoints.pin", "checkpoints.resume", "checkpoints.fork",
     "runs.tags", "runs.note", "runs.rename", "runs.experiment", "runs.archive", "shell.data", "shell.tune", "shell.settings",
     "shell.theme",
 })  # fmt: skip

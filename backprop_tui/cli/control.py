@@ -41,7 +41,7 @@ def run(args: Namespace, out: Output) -> int:
     """Send the command and report the answer."""
     name = CommandName(args.command)
     if name is CommandName.SET:
-        wanted, rate = _assignment(args.words)
+        wanted, rate = rate_in(args.words)
         command = Command(name, {"learning_rate": rate})
     else:
         wanted, command = args.run, Command(name)
@@ -101,7 +101,12 @@ def _following(run: RunDir) -> Iterator[ev.Event]:
         tail.close()
 
 
-def _assignment(typed: list[str]) -> tuple[str | None, float]:
+def rate_in(typed: list[str]) -> tuple[str | None, float]:
+    """The run and the learning rate of words such as `k3f9 lr=1e-4`; None where no run is named.
+
+    Raises:
+        UsageError: anything else is to be set, or nothing.
+    """
     wanted: str | None = None
     rate: float | None = None
     for word in typed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from backprop_tui.cli import words
-from backprop_tui.cli.control import send
+from backprop_tui.cli.control import rate_in, send
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json, add_run
 from backprop_tui.protocol.commands import Command, CommandName
@@ -20,15 +20,19 @@ from backprop_tui.store.summary import load_summary
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     add_run(parser)
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument("--halve-lr", action="store_true", help="go on with half the learning rate")
+    rate.add_argument("--set", metavar="lr=RATE", help="go on with another learning rate")
     add_json(parser)
 
 
 def run(args: Namespace, out: Output) -> int:
     """Un-pause a live run; give an ended one a new attempt from its newest sound checkpoint."""
     found = find_run(args.run)
+    rate = {"learning_rate": rate_in([args.set])[1]} if args.set else {"lr_factor": 0.5} if args.halve_lr else {}
     summary = load_summary(found)
     if summary.state is RunState.PAUSED:
-        return send(found, Command(CommandName.RESUME), out)
+        return send(found, Command(CommandName.RESUME, dict(rate)), out)
     if summary.state.live:
         raise TryAgainError(
             "RUN_LIVE",
@@ -40,7 +44,7 @@ def run(args: Namespace, out: Output) -> int:
 
     require("train")
     told: list[Candidate] = []
-    resume_run(found, tell=told.append)
+    resume_run(found, tell=told.append, rate=rate)
     (candidate,) = told
     if args.json:
         skipped = [{"step": info.step, "problem": info.problem} for info in candidate.skipped]

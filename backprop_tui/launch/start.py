@@ -65,7 +65,11 @@ def start_run(spec: RunSpec) -> RunDir:
 
 
 def resume_run(
-    run: RunDir, engine: Sequence[str] = ENGINE_COMMAND, *, tell: Callable[[Candidate], None] = lambda candidate: None
+    run: RunDir,
+    engine: Sequence[str] = ENGINE_COMMAND,
+    *,
+    tell: Callable[[Candidate], None] = lambda candidate: None,
+    rate: Mapping[str, float] | None = None,
 ) -> RunDir:
     """Start the next attempt from the newest checkpoint whose every byte is as written; from step 0 without one.
 
@@ -73,6 +77,7 @@ def resume_run(
         run: the run.
         engine: the host's command line without its arguments.
         tell: told what it goes on from, and what was passed over, before the engine starts.
+        rate: the learning rate from there on (`learning_rate`), or what it is multiplied by (`lr_factor`).
 
     Raises:
         TryAgainError: RUN_HELD, the run is live.
@@ -87,17 +92,24 @@ def resume_run(
     candidate = find_candidate(run)
     tell(candidate)
     resume = None if candidate.info is None else candidate.info.path.relative_to(run.path).as_posix()
-    launch_engine(run, resume=resume, engine=engine)
+    launch_engine(run, resume=resume, engine=engine, rate=rate)
     return run
 
 
-def launch_engine(run: RunDir, *, resume: str | None = None, engine: Sequence[str] = ENGINE_COMMAND) -> None:
+def launch_engine(
+    run: RunDir,
+    *,
+    resume: str | None = None,
+    engine: Sequence[str] = ENGINE_COMMAND,
+    rate: Mapping[str, float] | None = None,
+) -> None:
     """Spawn the host of an existing run, detached from this process, its terminal and its session.
 
     Args:
         run: the run directory.
         resume: checkpoint to go on from, relative to the run directory.
         engine: the host's command line without its arguments.
+        rate: a change of the learning rate, as `resume_run` takes it.
 
     Raises:
         BackpropError: the host's own words, or ENGINE_NOT_STARTED.
@@ -105,7 +117,10 @@ def launch_engine(run: RunDir, *, resume: str | None = None, engine: Sequence[st
     answer, ready = os.pipe()
     log_start = run.host_log.stat().st_size if run.host_log.exists() else 0
     try:
-        process = _spawn(run, [*engine, str(run.path), *(["--resume", resume] if resume else [])], ready)
+        more = ["--resume", resume] if resume else []
+        for name, value in (rate or {}).items():
+            more += [f"--{name.replace('_', '-')}", repr(value)]
+        process = _spawn(run, [*engine, str(run.path), *more], ready)
     except OSError as failure:
         os.close(answer)
         raise UnavailableError(

@@ -13,6 +13,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("run.stop", "x", "stop", "Stop…", "Asks first; offers to save and stop.", "Stop…"),
     Action("run.rate", "l", "learning_rate", "Set learning rate…", "Takes effect at the next step."),
     Action("run.resume", "r", "resume_run", "Resume the run", "Goes on from its newest checkpoint.", "Resume"),
+    Action(
+        "run.halve",
+        "R",
+        "halve_rate",
+        "Resume with half the learning rate",
+        "From its newest checkpoint; what to do after a loss that was no number.",
+        "Resume, lr/2",
+    ),
     Action("run.metric", "m", "metric", "Choose the metric…", "Any number the run has recorded.", "Metric"),
     Action(
         "run.over",

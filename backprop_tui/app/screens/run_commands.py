@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from textual import work
 from textual.content import Content
@@ -24,6 +25,7 @@ _COMMANDS = {
     "run.stop": CommandName.ABORT,
     "run.rate": CommandName.SET,
 }
+_HALF = {"lr_factor": 0.5}
 _TAKEN = {
     CommandName.PAUSE: "Pausing at the end of this step.",
     CommandName.RESUME: "Going on.",
@@ -55,16 +57,24 @@ class RunCommands(Room):
     def offers(self, action: Action) -> bool:
         """Only what the run's state accepts."""
         state = self.model.state if self.model else None
-        if self.refusal() and action.id in (*_COMMANDS, "run.resume", "run.pause"):
+        if self.refusal() and action.id in (*_COMMANDS, "run.resume", "run.halve", "run.pause"):
             return False
         if action.id == "run.replay":
             return state is not None and not state.live
         if action.id == "run.resume":
             return state is not None and not state.live and state is not RunState.COMPLETED
+        if action.id == "run.halve":
+            return self._halvable(state)
         if action.id == "run.pause":
             return state in (RunState.RUNNING, RunState.PAUSED, RunState.STARTING)
         wanted = _COMMANDS.get(action.id)
         return wanted is None or (state is not None and state in ACCEPTED_IN[wanted])
+
+    def _halvable(self, state: RunState | None) -> bool:
+        """Only where it is the thing to do: after a loss that was no number."""
+        fault = self.model.view.fault if self.model else None
+        spoilt = fault is not None and fault.get("code") == "LOSS_NOT_FINITE"
+        return spoilt and state is not None and (state is RunState.PAUSED or not state.live)
 
     def refusal(self) -> str:
         """Why this run may only be looked at, in a sentence; empty when commands may be sent."""
@@ -170,8 +180,18 @@ class RunCommands(Room):
         words: Line = (("read-only   ", "muted"),) if over or self.refusal() else ()
         return (*words, *super().context())
 
+    def action_halve_rate(self) -> None:
+        """Go on from the newest checkpoint with half the learning rate."""
+        if self.model is not None and self.model.state is RunState.PAUSED:
+            self._ask(Command(CommandName.RESUME, dict(_HALF)))
+        else:
+            self._resume(_HALF)
+
     def action_resume_run(self) -> None:
         """Go on from the newest checkpoint."""
+        self._resume({})
+
+    def _resume(self, rate: Mapping[str, float]) -> None:
         if refusal := self.refusal():
             self.say(refusal)
             return
@@ -186,7 +206,7 @@ class RunCommands(Room):
         def start(_: Cancelled) -> RunDir:
             from backprop_tui.launch.start import resume_run
 
-            return resume_run(run)
+            return resume_run(run, rate=rate)
 
         self.say("Resuming…")
         in_thread(self, start, self.open, lambda error: self.backprop.say(str(error), "bad"), group="run-resume")

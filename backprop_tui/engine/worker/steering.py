@@ -107,7 +107,7 @@ class Steering:
         )
         place = f"step {good:,}" if good is not None else "the start"
         cause = f"{_SPOILT[what].format(step=f'{step:,}')}. {safe}"
-        following = f"Press h, or type `backprop resume --halve-lr`, to go on from {place} with half the learning rate."
+        following = f"Press R, or type `backprop resume --halve-lr`, to go on from {place} with half the learning rate."
         detail = {"what": what, "last_good_step": good}
         self._spoilt = True
         self._sink.send(ev.FAULT, code="LOSS_NOT_FINITE", cause=cause, next=following, step=step, detail=detail)
