@@ -58,7 +58,9 @@ def estimate(spec: RunSpec, rows: int | None, shapes: Shapes | None) -> Estimate
 
 def has_eval_file(spec: RunSpec) -> bool:
     """Whether the held-out rows come from a file of their own; the demo's do."""
-    return spec.data.eval_path is not None or (spec.data.path == "demo" and spec.data.eval_split > 0)
+    from backprop_tui.data.finding.places import BUNDLED
+
+    return spec.data.eval_path is not None or (spec.data.path in BUNDLED and spec.data.eval_split > 0)
 
 
 def eval_rows(rows: int, split: float) -> int:

@@ -40,7 +40,7 @@ def count_allocations(work: Callable[[], Any], before: int = 0) -> Allocated:
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
     ) as profile:
         work()
-    results = profile.profiler.kineto_results  # type: ignore[union-attr]
+    results = profile.profiler.kineto_results
     changes = [(event.start_ns(), event.nbytes()) for event in results.events() if event.name() == "[memory]"]
     changes.sort(key=lambda change: change[0])
     held, curve = before, [before]

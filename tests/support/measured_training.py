@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,18 @@ def random_model(shape: str, place: Path) -> Path:
     return directory
 
 
+def _tensors(model: Any) -> list[Any]:
+    """Parameters and buffers, and what a quantised weight keeps beside them."""
+    import torch
+
+    found: list[Any] = [*model.parameters(), *model.buffers()]
+    for weights in model.parameters():
+        states = [getattr(weights, "quant_state", None)]
+        states += [getattr(state, "state2", None) for state in states]
+        found += [value for state in states if state is not None for value in vars(state).values()]
+    return [value for value in found if isinstance(value, torch.Tensor)]
+
+
 class MeasuredWorker(WorkerThread):
     """A worker whose `trainer.train()` is followed by the allocator's own account. `allocated` is the result."""
 
@@ -50,8 +64,8 @@ class MeasuredWorker(WorkerThread):
         plain = StepTrainer.train
 
         def measured(trainer: StepTrainer, *args: Any, **options: Any) -> Any:
-            model = trainer.model
-            held = storage_bytes([*model.parameters(), *model.buffers()])
+            gc.collect()
+            held = storage_bytes(_tensors(trainer.model))
             self.allocated = count_allocations(lambda: plain(trainer, *args, **options), held)
 
         StepTrainer.train = measured
@@ -69,12 +83,14 @@ def measured_training(**overrides: Any) -> MeasuredWorker:
     return worker
 
 
-def long_chats(place: Path, rows: int = 24, words: int = 400) -> Path:
-    """Chats longer than any `max_length` of a test, so that every row is cut to exactly that."""
-    import json
-
+def long_chats(place: Path, rows: int = 24, words: int = 400, *, varied: bool = False) -> Path:
+    """Chats of `words` words, or of every length up to that: longer than `max_length`, every row is cut to exactly it."""
     file = place / f"long-{words}.jsonl"
-    text = " ".join(f"word{number % 97}" for number in range(words))
-    messages = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": text}]
-    file.write_text("".join(json.dumps({"messages": messages}) + "\n" for _ in range(rows)))
+    lines = []
+    for row in range(rows):
+        count = max(8, words * (row + 1) // rows) if varied else words
+        text = " ".join(f"word{number % 97}" for number in range(count))
+        messages = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": text}]
+        lines.append(json.dumps({"messages": messages}) + "\n")
+    file.write_text("".join(lines))
     return file

@@ -63,6 +63,10 @@ def expected(
     lengths, learnt = sequences.store.lengths, sequences.store.learnt_lengths
     whole = [int(lengths[row]) for row in rows]
     setup = setup_of(spec, shape, whole, [int(learnt[row]) for row in rows], gpu=gpu, batch_size=len(rows))
+    if not sequences.packed and batch_size > 1 and lengths.min() < lengths.max():
+        # Elsewhere rows as long as these are drawn with shorter ones, and padding brings a mask.
+        padded = dataclasses.replace(setup.batch, masked=True, mask_rows=setup.batch.rows)
+        setup = dataclasses.replace(setup, batch=padded)
     numbers = dataclasses.replace(
         setup.numbers,
         weights=precision.weights.itemsize,

@@ -110,17 +110,19 @@ def read_rows(spec: RunSpec, place: Path, on_progress: Progress | None = None) -
     """
     from backprop_tui.data import training_set
     from backprop_tui.data.selection import select
+    from backprop_tui.protocol.spec import ROWS_OF
 
-    part = spec.data
+    spec = spec.in_force
+    part, purpose = spec.data, ROWS_OF[spec.task.objective]
     train, held = training_set.data_sets(part)
-    found = training_set.scanned(train, part, on_progress)
+    found = training_set.scanned(train, part, on_progress, purpose=purpose)
     chosen = select(found, part, spec.optim.seed, split=held is None)
     wanted = _spaced(chosen.train)
     lengths, learnt, cut, refused = _measured(spec, place, train, wanted)
     if held is None:
         eval_rows, eval_lengths = len(chosen.held), _measured(spec, place, train, _spaced(chosen.held, 200))[0]
     else:
-        other = training_set.scanned(held, part, on_progress, held_out=True)
+        other = training_set.scanned(held, part, on_progress, held_out=True, purpose=purpose)
         eval_rows = len(other.kept)
         eval_lengths = _measured(spec, place, held, _spaced(tuple(other.kept), 200))[0]
     exact = len(wanted) == len(chosen.train)

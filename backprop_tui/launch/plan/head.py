@@ -21,6 +21,7 @@ class Head:
 
     Args:
         embedding: the weight the projection shares, None where it has its own.
+        scores: whether it gives one score for a row instead of a vocabulary.
     """
 
     def __init__(
@@ -32,11 +33,15 @@ class Head:
         batch: Batch,
         gpu: bool,
         embedding: Weight | None,
+        *,
+        scores: bool = False,
     ) -> None:
         self.tape, self.shape, self.numbers, self.batch, self.gpu = tape, shape, numbers, batch, gpu
+        self.scores = scores
         self.norm = Norm(tape, shape.hidden, numbers, adapt)
+        words = 1 if scores else shape.vocabulary
         self.weight = embedding or Weight(
-            tape, shape.vocabulary * shape.hidden, numbers.weights, trained=adapt.everything
+            tape, words * shape.hidden, numbers.weights, trained=adapt.everything or scores
         )
 
     def __call__(self, x: Sym) -> Sym:
@@ -44,6 +49,8 @@ class Head:
         tape, batch = self.tape, self.batch
         h = self.norm(x)
         del x
+        if self.scores:
+            return tape.op([h, self.weight], batch.places, h.width, saves=[h.storage])
         if self.gpu:
             tokens: float = batch.learnt
         else:

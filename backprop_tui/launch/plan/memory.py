@@ -32,6 +32,7 @@ class Setup:
         shape: the model. numbers: formats. adapt: what is trained. batch: the largest micro-batch.
         accumulation: micro-batches per step. checkpoint_every: layers per recomputed stretch, 0 recomputes none.
         state_bytes: of optimiser state per trained weight. gpu: on a GPU or the CPU.
+        scores: whether one score stands on the model in place of the vocabulary.
     """
 
     shape: ModelShape
@@ -42,6 +43,7 @@ class Setup:
     checkpoint_every: int
     state_bytes: float
     gpu: bool
+    scores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ def _rehearse(setup: Setup) -> dict[str, float]:
     shape, numbers, adapt, batch = setup.shape, setup.numbers, setup.adapt, setup.batch
     embedding = Weight(tape, shape.vocabulary * shape.hidden, numbers.weights, trained=adapt.everything)
     layers = [Layer(tape, shape, numbers, adapt, batch, setup.gpu) for _ in range(shape.layers)]
-    head = Head(tape, shape, numbers, adapt, batch, setup.gpu, embedding if shape.tied else None)
+    tied = embedding if shape.tied and not setup.scores else None
+    head = Head(tape, shape, numbers, adapt, batch, setup.gpu, tied, scores=setup.scores)
     for _ in range(2 if setup.accumulation > 1 else 1):
         _pass(tape, setup, embedding, layers, head)
     tape.zero()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backprop_tui.launch.plan.decoder import Adaptation, Batch, Numbers
 from backprop_tui.launch.plan.memory import Setup
 from backprop_tui.launch.plan.shape import ModelShape
+from backprop_tui.protocol.parts.task import ROWS_OF
 
 if TYPE_CHECKING:
     from backprop_tui.protocol.spec import RunSpec
@@ -71,8 +73,8 @@ def largest_batch(spec: RunSpec, lengths: Sequence[int], learnt: Sequence[int], 
         return _largest_pack(spec, lengths, learnt, batch_size)
     top = order[:batch_size]
     sizes = [lengths[place] for place in top]
-    # Where the label of the first token is ignored, one token less is learnt.
-    masked = len(set(sizes)) > 1
+    # Rows as long as the longest may be drawn with shorter ones, and padding brings a mask.
+    masked = len(top) > 1 and min(lengths) < max(sizes)
     return Batch(len(top), max(sizes), sum(learnt[place] for place in top), masked, len(top))
 
 
@@ -83,6 +85,11 @@ def _largest_pack(spec: RunSpec, lengths: Sequence[int], learnt: Sequence[int], 
     fullest = max(packs, key=lambda pack: sum(lengths[row] for row in pack))
     longest = sum(lengths[row] for row in fullest)
     return Batch(1, longest, sum(learnt[row] for row in fullest), masked=True)
+
+
+def in_pairs(batch: Batch) -> Batch:
+    """A batch of pairs: both answers go through the model together, as twice the rows."""
+    return replace(batch, rows=2 * batch.rows, masked=True, mask_rows=2 * batch.rows)
 
 
 def setup_of(
@@ -106,15 +113,18 @@ def setup_of(
         bfloat16: whether that GPU has the format.
         batch_size: rows per micro-batch instead of the spec's.
     """
-    size = batch_size or spec.optim.batch_size or 1
+    size = batch_size or spec.optim.batch_size
+    rows_of = ROWS_OF.get(spec.task.objective, "sft")
+    batch = largest_batch(spec, lengths, learnt, batch_size=size)
     every = spec.optim.gradient_checkpointing
     return Setup(
         shape=shape,
         numbers=numbers_of(spec, gpu=gpu, bfloat16=bfloat16),
         adapt=adaptation_of(spec, shape),
-        batch=largest_batch(spec, lengths, learnt, batch_size=size),
+        batch=in_pairs(batch) if rows_of == "preference" else batch,
         accumulation=spec.optim.accumulation,
         checkpoint_every=_EVERY.get(every, 1) if isinstance(every, str) else int(every),
         state_bytes=STATE_BYTES.get(spec.optim.optimizer, 8.0),
         gpu=gpu,
+        scores=spec.task.objective == "reward",
     )
