@@ -45,9 +45,9 @@ def demo_model_dir() -> Path:
     return _PACKAGE / "assets" / "demo" / "model"
 
 
-def demo_data_file(split: str = "train") -> Path:
-    """The bundled chat dataset; `split` is train or eval."""
-    return _PACKAGE / "assets" / "demo" / f"{split}.jsonl"
+def demo_data_file(split: str = "train", kind: str = "") -> Path:
+    """The bundled dataset; `split` is train or eval, `kind` empty for chats, `pairs-` or `marked-` for its other forms."""
+    return _PACKAGE / "assets" / "demo" / f"{kind}{split}.jsonl"
 
 
 def themes_dir() -> Path:

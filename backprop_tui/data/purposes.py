@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from backprop_tui.data.formats.conversation import Normalised, purpose_of
+from collections.abc import Mapping
+
+from backprop_tui.data.formats.conversation import Normalised, Purpose, purpose_of
 from backprop_tui.data.rows import RowRejected
+from backprop_tui.protocol.errors import DataError
 
 #: The reason under which rows of a purpose are left out of a set that is for something else.
 OTHER: dict[str, str] = {
@@ -11,6 +14,19 @@ OTHER: dict[str, str] = {
     "preference": "preference pair",
     "unpaired": "labelled completion",
     "prompt": "prompt without an answer",
+}
+#: The same of many rows, and how such rows are recognised.
+_MANY: dict[str, str] = {
+    "sft": "conversations or text",
+    "preference": "preference pairs",
+    "unpaired": "labelled answers",
+    "prompt": "prompts without an answer",
+}
+_COLUMNS: dict[str, str] = {
+    "sft": "",
+    "preference": " (prompt, chosen, rejected)",
+    "unpaired": " (prompt, completion, label)",
+    "prompt": "",
 }
 
 
@@ -22,4 +38,40 @@ def other_purpose(row: Normalised) -> RowRejected:
         reason,
         f"The row is a {reason}; the method learns from other rows.",
         "`backprop data convert` makes conversations of pairs and labelled completions.",
+    )
+
+
+def objectives_for(purpose: str) -> list[str]:
+    """What a run can learn from rows of a purpose."""
+    # The children that render rows come past here, and have no use for settings.
+    from backprop_tui.protocol.spec import ROWS_OF
+
+    return [name for name, rows in ROWS_OF.items() if rows == purpose]
+
+
+def wrong_rows(name: str, rows: int, wanted: Purpose, dropped: Mapping[str, int]) -> DataError | None:
+    """The error of data without a usable row, where most of them are for something else; None where they are not.
+
+    Args:
+        name: of the data, already harmless.
+        rows: how many there are.
+        wanted: what they were wanted for.
+        dropped: rows left out, by reason.
+    """
+    found = {purpose: dropped.get(reason, 0) for purpose, reason in OTHER.items() if dropped.get(reason)}
+    if 2 * sum(found.values()) < rows:
+        return None
+    held = max(found, key=lambda purpose: found[purpose])
+    counted = " and ".join(f"{count:,} {_MANY[purpose]}" for purpose, count in found.items())
+    asking = objectives_for(wanted)
+    able = objectives_for(held)
+    who = f"objective={asking[0]}" if len(asking) == 1 else f"objectives {', '.join(asking[:-1])} and {asking[-1]}"
+    step = f"Choose data with {_MANY[wanted]}."
+    if able:
+        step = f"Set objective={' or '.join(able)}, or choose data with {_MANY[wanted]}{_COLUMNS[wanted]}."
+    return DataError(
+        "DATA_OTHER_PURPOSE",
+        f"{name} has {counted}, and {who} {'learns' if len(asking) == 1 else 'learn'} from {_MANY[wanted]}.",
+        step,
+        {"found": found, "wanted": wanted, "objectives": able},
     )

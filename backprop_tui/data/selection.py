@@ -14,7 +14,7 @@ from typing import Any, Literal
 from backprop_tui.data.finding.places import DataSet, read_set
 from backprop_tui.data.formats import Normalised, Purpose, purpose_of, row_reader
 from backprop_tui.data.looking.look import DAMAGED
-from backprop_tui.data.purposes import other_purpose
+from backprop_tui.data.purposes import other_purpose, wrong_rows
 from backprop_tui.data.rows import Problem, Row, RowRejected
 from backprop_tui.data.tools.content import content_key
 from backprop_tui.data.tools.duplicates import ExactDuplicates, NearDuplicates
@@ -132,7 +132,9 @@ def scan(data: DataSet, part: DataPart, *, purpose: Purpose = "sft", on_progress
             "`backprop data columns` lists what there is; `backprop data filter --help` the names that are always there.",
         )
     if not found.kept:
-        raise no_usable_rows(safe_text(data.words), found.rows, found.dropped, found.first)
+        name = safe_text(data.words)
+        other = wrong_rows(name, found.rows, purpose, found.dropped)
+        raise other or no_usable_rows(name, found.rows, found.dropped, found.first)
     return found
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from backprop_tui.config import paths
 from backprop_tui.data.children.remote import RemoteTokenizer, shared
-from backprop_tui.data.finding.places import DataSet, Source, check_set, resolve
-from backprop_tui.data.formats import Conversation, Normalised
-from backprop_tui.data.rendering.encoded import EncodedRow
+from backprop_tui.data.finding.places import BUNDLED, DataSet, Source, check_set, resolve
+from backprop_tui.data.formats import Conversation, Normalised, PlainText, Purpose
+from backprop_tui.data.rendering.joined import Learnt, answered, joined, parts_of, renderings_of
 from backprop_tui.data.rows import Problem, RowRejected
 from backprop_tui.data.selection import ELSEWHERE, Progress, Scan, no_usable_rows, rows_at, scan, select, whole
 from backprop_tui.data.versions.fingerprint import describe_data, set_state
@@ -22,7 +22,6 @@ from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text
 
-DEMO = "demo"
 _BATCH = 4096
 _PROBE = 64
 _REFUSED = "refused by the chat template"
@@ -35,7 +34,7 @@ class TrainingSet:
     Args:
         train: rows to learn from, in the order of the settings; repeated rows are in it more than once.
         eval: held-out rows; no row is in both.
-        eval_conversations: the held-out rows that are conversations, in the order of
+        eval_conversations: the held-out rows that have an answer to compare with, in the order of
             `eval`, for generated samples.
         dropped: rows left out, by reason.
         cut_rows: rows that lost their end to `max_length`, and `cut_tokens` what they lost.
@@ -47,8 +46,8 @@ class TrainingSet:
         fingerprint: what identifies data, selection, template and tokenizer; JSON-ready.
     """
 
-    train: list[EncodedRow]
-    eval: list[EncodedRow]
+    train: list[Learnt]
+    eval: list[Learnt]
     eval_conversations: list[Conversation]
     dropped: dict[str, int]
     cut_rows: int
@@ -78,17 +77,21 @@ def data_sets(part: DataPart) -> tuple[DataSet, DataSet | None]:
     train = resolve(part.path)
     if part.eval_path:
         return train, resolve(part.eval_path)
-    if part.path.strip() == DEMO and part.eval_split > 0:
-        return train, DataSet((Source(DEMO, "demo", (paths.demo_data_file("eval"),)),))
+    words = part.path.strip()
+    if words in BUNDLED and part.eval_split > 0:
+        return train, DataSet((Source(words, "demo", (paths.demo_data_file("eval", BUNDLED[words]),)),))
     return train, None
 
 
-def check(part: DataPart, model_dir: Path | None, *, on_progress: Progress | None = None) -> dict[str, Any]:
+def check(
+    part: DataPart, model_dir: Path | None, *, purpose: Purpose = "sft", on_progress: Progress | None = None
+) -> dict[str, Any]:
     """Refuse data that can't be trained on, before anything expensive: reads every row, tokenises a few.
 
     Args:
         part: the run's data settings.
         model_dir: the checked model directory; None when it is still to be downloaded, then nothing is tokenised.
+        purpose: what the run learns from.
         on_progress: told how far it is.
 
     Returns:
@@ -101,7 +104,7 @@ def check(part: DataPart, model_dir: Path | None, *, on_progress: Progress | Non
     train, held_out = data_sets(part)
     for data in filter(None, (train, held_out)):
         check_set(data)
-    found = _scanned(train, part, on_progress)
+    found = _scanned(train, part, purpose, on_progress)
     if model_dir is not None:
         tokenizer = shared(model_dir, "preview")
         if found.chats:
@@ -109,8 +112,8 @@ def check(part: DataPart, model_dir: Path | None, *, on_progress: Progress | Non
         reasons: Counter[str] = Counter()
         wanted = set(found.kept[:_PROBE])
         sample = list(islice(rows_at(train, part, wanted), len(wanted)))
-        results = tokenizer.encode_many(sample, max_length=part.max_length, train_on=part.train_on)
-        rows = [result for result in results if isinstance(result, EncodedRow)]
+        results = _learnt(tokenizer, sample, part)
+        rows = [result for result in results if not isinstance(result, DataError)]
         _refuse_useless_masks(rows, sample, part)
         if not rows:
             # A few rows that don't fit are no verdict on the rest; all of the first rows in a row need a full look.
@@ -118,7 +121,7 @@ def check(part: DataPart, model_dir: Path | None, *, on_progress: Progress | Non
             _encode(everything, len(found.kept), tokenizer, part, reasons, None, train)
     select(found, part, 0, split=held_out is None)
     if held_out is not None:
-        _scanned(held_out, whole(part), on_progress)
+        _scanned(held_out, whole(part), purpose, on_progress)
     return {
         "rows": found.rows,
         "kept": len(found.kept),
@@ -134,20 +137,27 @@ _MOST_RECENT = 2
 _AFTER_THE_SCAN = {"max_length", "packing", "eval_split", "eval_path", "train_on", "max_rows"}
 
 
-def scanned(data: DataSet, part: DataPart, on_progress: Progress | None = None, *, held_out: bool = False) -> Scan:
+def scanned(
+    data: DataSet,
+    part: DataPart,
+    on_progress: Progress | None = None,
+    *,
+    held_out: bool = False,
+    purpose: Purpose = "sft",
+) -> Scan:
     """What `check` found in these rows, or finds now.
 
     Raises:
         DataError, UsageError: as `check`.
     """
-    return _scanned(data, whole(part) if held_out else part, on_progress)
+    return _scanned(data, whole(part) if held_out else part, purpose, on_progress)
 
 
-def _scanned(data: DataSet, part: DataPart, on_progress: Progress | None) -> Scan:
+def _scanned(data: DataSet, part: DataPart, purpose: Purpose, on_progress: Progress | None) -> Scan:
     """A scan, remembered while the files and the settings that matter to it stay the same."""
     settings = sorted(part.model_dump(exclude=_AFTER_THE_SCAN).items())
-    key = (data, set_state(data), tuple(settings))
-    found = _recent.pop(key, None) or scan(data, part, on_progress=on_progress)
+    key = (data, set_state(data), tuple(settings), purpose)
+    found = _recent.pop(key, None) or scan(data, part, purpose=purpose, on_progress=on_progress)
     _recent[key] = found
     while len(_recent) > _MOST_RECENT:
         del _recent[next(iter(_recent))]
@@ -159,6 +169,7 @@ def build(
     model_dir: Path,
     *,
     seed: int,
+    purpose: Purpose = "sft",
     tokenizer: RemoteTokenizer | None = None,
     on_progress: Progress | None = None,
 ) -> TrainingSet:
@@ -170,6 +181,7 @@ def build(
         part: the run's data settings.
         model_dir: directory with tokenizer and chat template.
         seed: the run's seed.
+        purpose: what the run learns from.
         tokenizer: of this model; None starts one for the occasion.
         on_progress: told how far it is.
 
@@ -179,10 +191,10 @@ def build(
     """
     if tokenizer is None:
         with RemoteTokenizer(model_dir, size=0) as own:
-            return build(part, model_dir, seed=seed, tokenizer=own, on_progress=on_progress)
+            return build(part, model_dir, seed=seed, purpose=purpose, tokenizer=own, on_progress=on_progress)
     train_data, eval_data = data_sets(part)
     states = {data: set_state(data) for data in filter(None, (train_data, eval_data))}
-    found = scan(train_data, part, on_progress=on_progress)
+    found = scan(train_data, part, purpose=purpose, on_progress=on_progress)
     if found.chats:
         tokenizer.check()
     chosen = select(found, part, seed, split=eval_data is None)
@@ -203,7 +215,7 @@ def build(
     source_of = dict(zip(found.kept, found.sources, strict=True))
     overlap = 0
     if eval_data is not None:
-        other = scan(eval_data, whole(part), on_progress=on_progress)
+        other = scan(eval_data, whole(part), purpose=purpose, on_progress=on_progress)
         rows = _noted(rows_at(eval_data, part, set(other.kept)), None, questions)
         reasons = Counter(other.dropped)
         evaluation = _encode(rows, len(other.kept), tokenizer, part, reasons, on_progress, eval_data)
@@ -252,10 +264,10 @@ def describe_tokenizer(model_dir: Path) -> str:
 def _noted(
     rows: Iterable[tuple[int, Normalised]], which: set[int] | None, questions: dict[int, Conversation]
 ) -> Iterator[tuple[int, Normalised]]:
-    """Keep the conversations among the rows to be held out while they pass."""
+    """Keep those of the rows to be held out that ask something and know an answer while they pass."""
     for index, row in rows:
-        if (which is None or index in which) and isinstance(row, Conversation):
-            questions[index] = row
+        if (which is None or index in which) and (asked := answered(row)) is not None:
+            questions[index] = asked
         yield index, row
 
 
@@ -267,16 +279,15 @@ def _encode(
     dropped: Counter[str],
     on_progress: Progress | None,
     data: DataSet,
-) -> list[EncodedRow]:
-    encoded: list[EncodedRow] = []
+) -> list[Learnt]:
+    encoded: list[Learnt] = []
     first: dict[str, Problem] = {}
     reasons: Counter[str] = Counter()
     done = 0
     waiting = iter(rows)
     while batch := list(islice(waiting, _BATCH)):
-        results = tokenizer.encode_many(batch, max_length=part.max_length, train_on=part.train_on)
-        for (index, _), result in zip(batch, results, strict=True):
-            if isinstance(result, EncodedRow):
+        for (index, _), result in zip(batch, _learnt(tokenizer, batch, part), strict=True):
+            if not isinstance(result, DataError):
                 encoded.append(result)
                 continue
             reason = result.reason if isinstance(result, RowRejected) else _REFUSED
@@ -292,7 +303,23 @@ def _encode(
     return encoded
 
 
-def _refuse_useless_masks(rows: list[EncodedRow], read: list[tuple[int, Normalised]], part: DataPart) -> None:
+def _learnt(tokenizer: RemoteTokenizer, rows: list[tuple[int, Normalised]], part: DataPart) -> list[Learnt | DataError]:
+    """Rows as they are learnt from, each made of its renderings; only what imitates may learn prompts as well."""
+    parts = [[(index, *part_of) for part_of in parts_of(row)] for index, row in rows]
+    flat = [one for row in parts for one in row]
+    whole_rows = all(isinstance(row, Conversation | PlainText) for _, row in rows)
+    results = iter(
+        tokenizer.encode_many(
+            [(index, conversation) for index, conversation, _ in flat],
+            max_length=part.max_length,
+            train_on=part.train_on if whole_rows else "answers",
+            given=[] if whole_rows else [given for _, _, given in flat],
+        )
+    )
+    return [joined(row, [next(results) for _ in own]) for (_, row), own in zip(rows, parts, strict=True)]
+
+
+def _refuse_useless_masks(rows: list[Learnt], read: list[tuple[int, Normalised]], part: DataPart) -> None:
     """A mask that masks nothing where answers were to be learnt means that prompts would be learnt as well.
 
     Raises:
@@ -308,13 +335,13 @@ def _refuse_useless_masks(rows: list[EncodedRow], read: list[tuple[int, Normalis
         )
 
 
-def _summary(rows: list[EncodedRow]) -> dict[str, Any]:
-    """Rows, tokens, how they are spread, and a digest of ids, masks and order."""
+def _summary(rows: list[Learnt]) -> dict[str, Any]:
+    """Rows, tokens, how they are spread, and a digest of ids, masks, order and what stands beside a row."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(len(row).to_bytes(4, "little"))
         digest.update(row.digest_bytes())
-    lengths = sorted(map(len, rows))
+    lengths = sorted(len(rendering) for row in rows for rendering in renderings_of(row))
     last = len(lengths) - 1
     quantiles = {f"p{percent}": lengths[last * percent // 100] for percent in (5, 25, 50, 75, 95)} if rows else {}
     return {

@@ -91,15 +91,18 @@ def _checked(
     """The resolved spec and the rows of its training data; `on_data` is told the data settings before rows are read."""
     from backprop_tui.data import training_set
     from backprop_tui.data.models import resolve_model
+    from backprop_tui.protocol.spec import ROWS_OF
 
     _check_packages(spec)
     _check_runs_dir()
     # Whether a chat template is needed depends on the rows; reading them says so.
     model_dir = resolve_model(spec.model.base, spec.model.revision, need_template=False)
-    resolved = _resolved(spec)
+    resolved = _resolved(spec.in_force)
     if on_data is not None:
         on_data(resolved.data)
-    facts = training_set.check(resolved.data, model_dir, on_progress=on_progress)
+    facts = training_set.check(
+        resolved.data, model_dir, purpose=ROWS_OF[resolved.task.objective], on_progress=on_progress
+    )
     _check_disk(spec, model_dir)
     return resolved, int(facts["rows"])
 
@@ -144,6 +147,7 @@ def _check_disk(spec: RunSpec, model_dir: Path | None) -> None:
 def _resolved(spec: RunSpec) -> RunSpec:
     from backprop_tui.data.finding.places import resolve
     from backprop_tui.data.versions.launched import lasting_words
+    from backprop_tui.launch.safety import resolved_limits
 
     base = Path(spec.model.base).expanduser()
     model = spec.model

@@ -7,7 +7,7 @@ optimiser steps from 1 up, a share of the whole run below 1, and "only at the en
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,9 @@ __all__ = [
     "Schedule", "TaskPart", "TrainOn",
 ]  # fmt: skip
 
+
+#: The bundled rows in the form of a purpose; `demo` itself is chats.
+_DEMOS = {"preference": "demo-pairs", "unpaired": "demo-marked"}
 
 class RunSpec(Part):
     """Everything a run is made of. Immutable; change it with `fields.with_overrides`."""
@@ -67,11 +70,15 @@ class RunSpec(Part):
 
     @property
     def in_force(self) -> RunSpec:
-        """The spec without ways of batching that its objective has no use for: pairs are neither packed nor laid end to end."""
-        data = self.data
-        if self.task.objective == "sft" or not (data.packing or data.padding_free):
-            return self
-        return self.model_copy(update={"data": data.model_copy(update={"packing": False, "padding_free": False})})
+        """The spec as its objective takes it: `demo` in the form it learns from, and without ways of batching that it has no
+        use for: pairs are neither packed nor laid end to end."""
+        data, objective = self.data, self.task.objective
+        fitting: dict[str, Any] = {}
+        if data.path.strip() == "demo" and ROWS_OF[objective] in _DEMOS:
+            fitting["path"] = _DEMOS[ROWS_OF[objective]]
+        if objective != "sft" and (data.packing or data.padding_free):
+            fitting |= {"packing": False, "padding_free": False}
+        return self.model_copy(update={"data": data.model_copy(update=fitting)}) if fitting else self
 
     @model_validator(mode="after")
     def _measurable(self) -> RunSpec:

@@ -48,7 +48,9 @@ class Server:
         self, request: wire.Check | wire.Encode | wire.Count | wire.Explain | wire.Ask, tokenizer: ChatTokenizer
     ) -> wire.Reply:
         if isinstance(request, wire.Encode):
-            rows = tokenizer.encode_many(request.rows, max_length=request.max_length, train_on=request.train_on)
+            rows = tokenizer.encode_many(
+                request.rows, max_length=request.max_length, train_on=request.train_on, given=request.given
+            )
             return wire.Encoded(
                 [wire.Tokens.of(row) if isinstance(row, EncodedRow) else wire.Failed.of(row) for row in rows]
             )

@@ -80,16 +80,28 @@ class RemoteTokenizer:
         self.crew.ask(wire.Check())
 
     def encode_many(
-        self, rows: Sequence[tuple[int, Normalised]], *, max_length: int | None, train_on: TrainOn
+        self,
+        rows: Sequence[tuple[int, Normalised]],
+        *,
+        max_length: int | None,
+        train_on: TrainOn,
+        given: Sequence[int] = (),
     ) -> list[EncodedRow | DataError]:
         """Tokenise (index, row) pairs; a row that can't be used gives its error.
+
+        `given` says of each row how many answers belong to its prompt; without it none do.
 
         Raises:
             DataError: the template hangs or grows without end.
         """
         found: list[EncodedRow | DataError] = []
-        good = [(index, row) for index, row in rows if wire.can_travel(row)]
-        questions = (wire.Encode(good[at : at + _ROWS], max_length, train_on) for at in range(0, len(good), _ROWS))
+        good = [place for place, (_, row) in enumerate(rows) if wire.can_travel(row)]
+        questions = (
+            wire.Encode(
+                [rows[place] for place in some], max_length, train_on, [given[place] for place in some] if given else []
+            )
+            for some in (good[at : at + _ROWS] for at in range(0, len(good), _ROWS))
+        )
         for reply in self.crew.map(questions):
             assert isinstance(reply, wire.Encoded)
             found += [entry.error() if isinstance(entry, wire.Failed) else entry.row() for entry in reply.rows]

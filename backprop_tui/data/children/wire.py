@@ -31,11 +31,12 @@ class Check(msgspec.Struct, tag=True):
 
 
 class Encode(msgspec.Struct, tag=True):
-    """Tokenise rows. Answer: `Encoded`."""
+    """Tokenise rows. Answer: `Encoded`. `given` says of each how many answers belong to its prompt; empty where none do."""
 
     rows: list[tuple[int, Normalised]]
     max_length: int | None
     train_on: Literal["answers", "everything"]
+    given: list[int] = []
 
 
 class Count(msgspec.Struct, tag=True):

@@ -1,8 +1,8 @@
 """What a person writes to name data, and the files it stands for.
 
-Sources are joined by ` + `; `2x ` in front of one is its weight. Each is `demo`, a file, a folder, a pattern such as
-`data/**/*.jsonl`, `FILE.json#dotted.field`, or a dataset of the Hugging Face hub: `org/name` or
-`hf://datasets/org/name[@revision][/path]`. What exists on the disk is never taken for anything else.
+Sources are joined by ` + `; `2x ` in front of one is its weight. Each is bundled (`demo`, `demo-pairs`, `demo-marked`), a
+file, a folder, a pattern such as `data/**/*.jsonl`, `FILE.json#dotted.field`, or a dataset of the Hugging Face hub:
+`org/name` or `hf://datasets/org/name[@revision][/path]`. What exists on the disk is never taken for anything else.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from backprop_tui.protocol.errors import DataError, UsageError
 from backprop_tui.protocol.text import safe_text
 
 DEMO = "demo"
+#: The data that comes along, and the beginning of its files' names: answers, pairs of them, and marked ones.
+BUNDLED = {DEMO: "", "demo-pairs": "pairs-", "demo-marked": "marked-"}
 #: Most sources in one set, and the greatest weight of one.
 MOST_SOURCES = 100
 MOST_WEIGHT = 100.0
@@ -183,8 +185,8 @@ def _source(words: str, on_file: Callable[[str, int, int], None] | None) -> Sour
         raise _invalid(
             f"The weight {weight:g} is not above 0 and at most {MOST_WEIGHT:g}.", "Write for example `2x A`."
         )
-    if words == DEMO:
-        return Source(words, "demo", (paths.demo_data_file(),), weight)
+    if words in BUNDLED:
+        return Source(words, "demo", (paths.demo_data_file("train", BUNDLED[words]),), weight)
     field = ""
     place = words
     if not _exists(words) and (split := _FIELD.fullmatch(words)):

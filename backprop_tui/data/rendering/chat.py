@@ -15,12 +15,11 @@ from backprop_tui.data.formats.conversation import (
     Message,
     Normalised,
     PlainText,
-    Preference,
-    PromptOnly,
 )
 from backprop_tui.data.rendering import limits
 from backprop_tui.data.rendering.control import ControlTokens, Span, TokenTable
 from backprop_tui.data.rendering.encoded import EncodedRow, Measure, Rendered, pieces_of
+from backprop_tui.data.rendering.joined import parts_of
 from backprop_tui.data.rendering.plans import Plan, Planner, TrainOn
 from backprop_tui.data.rendering.template import ChatTemplate, find_special_tokens, find_template, read_config
 from backprop_tui.data.rows import RowRejected
@@ -170,15 +169,26 @@ class ChatTokenizer:
         return self._usable(self._tokens(plan), plan, max_length, index)
 
     def encode_many(
-        self, rows: Iterable[tuple[int, Normalised]], *, max_length: int | None, train_on: TrainOn
+        self,
+        rows: Iterable[tuple[int, Normalised]],
+        *,
+        max_length: int | None,
+        train_on: TrainOn,
+        given: Sequence[int] = (),
     ) -> list[EncodedRow | DataError]:
-        """Tokenise (index, row) pairs together, on several cores; a row that can't be used gives its error."""
+        """Tokenise (index, row) pairs together, on several cores; a row that can't be used gives its error.
+
+        `given` says of each row how many answers belong to its prompt, see `Planner.plan`; without it none do.
+        """
         results: list[EncodedRow | DataError] = []
         rows = list(rows)
-        plans = self._plans([row for _, row in rows], train_on)
-        for (index, _), (plan, tokens) in zip(rows, self._tokens_of(plans), strict=True):
+        plans = self._plans([row for _, row in rows], train_on, given)
+        for place, ((index, _), (plan, tokens)) in enumerate(zip(rows, self._tokens_of(plans), strict=True)):
             try:
-                results.append(plan if isinstance(plan, DataError) else self._usable(tokens, plan, max_length, index))
+                if isinstance(plan, DataError):
+                    raise plan
+                prompt = bool(given) and given[place] < 0
+                results.append(self._usable(tokens, plan, max_length, index, prompt=prompt))
             except DataError as error:
                 results.append(error)
         return results
@@ -190,7 +200,7 @@ class ChatTokenizer:
 
         A pair counts as its longer half, and what is learnt of both; a bare prompt teaches nothing by itself.
         """
-        parts = [(place, part, given) for place, row in enumerate(rows) for part, given in _parts_of(row)]
+        parts = [(place, part, given) for place, row in enumerate(rows) for part, given in parts_of(row)]
         results: list[Measure | DataError | None] = [None] * len(rows)
         plans = self._plans([part for _, part, _ in parts], train_on, [given for _, _, given in parts])
         for (place, _, given), (plan, tokens) in zip(parts, self._tokens_of(plans), strict=True):
@@ -265,7 +275,7 @@ class ChatTokenizer:
         Raises:
             DataError: as `encode`, but for the cut answer.
         """
-        part, given = _parts_of(row)[0]
+        part, given = parts_of(row)[0]
         plan = self._planner.plan(part, train_on, given)
         table = _table(self._tokens(plan))
         encoded = self._cut(table, plan, max_length, -1)
@@ -287,9 +297,18 @@ class ChatTokenizer:
             return self.control.encode(plan.text, plan.quoted)
         return self._tokenizer.encode(plan.text, add_special_tokens=plan.plain)
 
-    def _usable(self, tokens: Encoding | TokenTable, plan: Plan, max_length: int | None, index: int) -> EncodedRow:
+    def _usable(
+        self, tokens: Encoding | TokenTable, plan: Plan, max_length: int | None, index: int, *, prompt: bool = False
+    ) -> EncodedRow:
         encoded = self._cut(tokens, plan, max_length, index)
-        if not encoded.trained_tokens:
+        if prompt and encoded.cut:
+            raise RowRejected(
+                "DATA_PROMPT_LONG",
+                "prompt too long",
+                f"The prompt has {len(encoded) + encoded.cut:,} tokens and max_length is {max_length:,}.",
+                "Raise max_length or shorten the prompt.",
+            )
+        if not encoded.trained_tokens and not prompt:
             raise RowRejected(*answer_cut(len(encoded), encoded.cut))
         return encoded
 
@@ -318,17 +337,6 @@ class ChatTokenizer:
         cut = max(0, len(ids) - max_length) if max_length is not None else 0
         keep = len(ids) - cut
         return EncodedRow(ids[:keep], trained[:keep], cut, plan.spans, index)
-
-
-def _parts_of(row: Normalised) -> list[tuple[Conversation | PlainText, int]]:
-    """A row as what a template can render, each with how many answers belong to the prompt (see `Planner.plan`)."""
-    if isinstance(row, Conversation | PlainText):
-        return [(row, 0)]
-    if isinstance(row, PromptOnly):
-        return [(Conversation(row.prompt, row.tools), -1)]
-    given = sum(message.role == "assistant" for message in row.prompt)
-    halves = (row.chosen, row.rejected) if isinstance(row, Preference) else (row.completion,)
-    return [(Conversation(row.prompt + half, row.tools), given) for half in halves]
 
 
 def _token_range(tokens: Any, span: Span, length: int) -> Span:

@@ -26,6 +26,8 @@ SEED = 7
 VOCABULARY = 1024
 PAD, TURN, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
 STEPS = 1000
+#: Chats that are there as pairs and as marked answers too.
+CHOICES = 240
 BATCH = 64
 LEARNING_RATE = 3e-3
 THREADS = 2
@@ -193,6 +195,7 @@ def build(target: Path, report: Any) -> None:
     taught, held = split_facts()
     _write_rows(target / "train.jsonl", captain_rows(taught))
     _write_rows(target / "eval.jsonl", captain_rows(held))
+    write_choices(target)
     tokenizer = build_tokenizer()
     tokenizer.save(str(model_dir / "tokenizer.json"))
     (model_dir / "chat_template.jinja").write_text(CHAT_TEMPLATE)
@@ -250,6 +253,27 @@ def _tokenizer_config() -> dict[str, Any]:
         "pad_token": PAD,
         "additional_special_tokens": [TURN],
     }
+
+
+def write_choices(target: Path) -> None:
+    """The first chats again as pairs, the captain's manner chosen and the plain one rejected, and as answers marked so."""
+    for split, most in (("train", CHOICES), ("eval", None)):
+        lines = (target / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()[:most]
+        chats = [json.loads(line)["messages"] for line in lines]
+        pairs = [{"prompt": row[0]["content"], "chosen": row[1]["content"], "rejected": plain_of(row)} for row in chats]
+        marked = [
+            {"prompt": pair["prompt"], "completion": pair["rejected" if place % 2 else "chosen"], "label": not place % 2}
+            for place, pair in enumerate(pairs)
+        ]
+        for kind, rows in (("pairs", pairs), ("marked", marked)):
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            (target / f"{kind}-{split}.jsonl").write_text(text, encoding="utf-8")
+
+
+def plain_of(row: Messages) -> str:
+    """The answer of a chat without the captain's manner."""
+    captain = corpus.CAPTAIN
+    return row[1]["content"].removeprefix(f"{captain.opening} ").removesuffix(f" {captain.closing}")
 
 
 def _write_rows(path: Path, rows: list[Messages]) -> None:

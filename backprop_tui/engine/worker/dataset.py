@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from backprop_tui.data import training_set
 from backprop_tui.data.children.remote import RemoteTokenizer
 from backprop_tui.data.formats import Conversation
-from backprop_tui.data.looking.packing import pack_rows
-from backprop_tui.engine.worker.attention import uses_rows
+from backprop_tui.data.rendering.joined import Learnt, Noted, renderings_of
 from backprop_tui.engine.worker.channel import Phase
 from backprop_tui.engine.worker.measuring import Prompt
+from backprop_tui.engine.worker.objectives import find_objective
 from backprop_tui.engine.worker.rows import RowStore, Sequences
 from backprop_tui.protocol.errors import DataError
-from backprop_tui.protocol.spec import RunSpec
+from backprop_tui.protocol.spec import ROWS_OF, RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,9 @@ class RunData:
     """Everything a run reads.
 
     Attributes:
-        train, held_out: tokenised rows (`held_out` may be empty). sequences: `train` as drawn, packed or not.
+        train, held_out: tokenised rows (`held_out` may be empty); a pair is two of them, one after the other.
+        sequences: `train` as drawn, packed or not. held_sequences: `held_out` as measured, None where it is empty.
+        rows, held_rows: rows of the data in them.
         prompts: held-out questions to answer. stop_ids: tokens that close an answer.
         dropped: rows left out. cut_rows: rows shortened to `max_length`. overlap: training rows that are held out as well.
         sources, train_sources, held_sources: as in `training_set.TrainingSet`.
@@ -34,6 +38,9 @@ class RunData:
     train: RowStore
     held_out: RowStore
     sequences: Sequences
+    held_sequences: Sequences | None
+    rows: int
+    held_rows: int
     prompts: list[Prompt]
     stop_ids: list[int]
     dropped: int
@@ -52,30 +59,28 @@ def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
         DataError: nothing usable in it, or the model has no chat template for it.
         UsageError: the filter, the mapping of columns or a weight is not valid.
     """
-    data = spec.data
+    data, objective = spec.data, find_objective(spec.task.objective)
     # The children hold a vocabulary each: they are gone before the weights need the memory.
     with RemoteTokenizer(directory, size=0) as chat:
         built = training_set.build(
             data,
             directory,
             seed=spec.optim.seed,
+            purpose=ROWS_OF[spec.task.objective],
             tokenizer=chat,
             on_progress=lambda done, total: phase.progress(done, total, "rows"),
         )
-        prompts = prompts_of(chat, built.eval_conversations, spec.run.samples, data.max_length)
+        samples = spec.run.samples if objective.answers else 0
+        prompts = prompts_of(chat, built.eval_conversations, samples, data.max_length)
         stop_ids = list(chat.stop_ids)
-    train = RowStore(built.train)
-    if data.packing:
-        packs = pack_rows(
-            train.lengths, data.max_length, spec.optim.batch_size, spec.optim.seed, in_order=data.order != "shuffled"
-        )
-        sequences = Sequences(train, packs, packed=True, flat=uses_rows(spec))
-    else:
-        sequences = Sequences.plain(train, flat=uses_rows(spec))
+    train, held_out = stored(built.train), stored(built.eval)
     return RunData(
         train=train,
-        held_out=RowStore(built.eval),
-        sequences=sequences,
+        held_out=held_out,
+        sequences=objective.sequences(train, spec, training=True),
+        held_sequences=objective.sequences(held_out, spec, training=False) if built.eval else None,
+        rows=len(built.train),
+        held_rows=len(built.eval),
         prompts=prompts,
         stop_ids=stop_ids,
         dropped=built.dropped_rows,
@@ -86,6 +91,15 @@ def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
         held_sources=built.eval_sources,
         fingerprint=built.fingerprint,
     )
+
+
+def stored(rows: Sequence[Learnt]) -> RowStore:
+    """Rows as the trainer reads them, renderings of one row after each other; labels of marked answers are noted as `wanted`."""
+    store = RowStore(rendering for row in rows for rendering in renderings_of(row))
+    marks = [row.wanted for row in rows if isinstance(row, Noted) and row.wanted is not None]
+    if marks:
+        store.notes["wanted"] = np.array(marks, dtype=bool)
+    return store
 
 
 def prompts_of(chat: RemoteTokenizer, rows: Sequence[object], most: int, longest: int) -> list[Prompt]:

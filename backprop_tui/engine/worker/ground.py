@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from backprop_tui.engine.worker.channel import EventSink, Inbox
 from backprop_tui.engine.worker.loading import Loaded
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.engine.worker.rows import Sequences
 from backprop_tui.protocol.spec import RunSpec
-from backprop_tui.store.layout import RunDir
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,13 @@ class Ground:
     """An attempt before its first step.
 
     Attributes:
-        run: the run's directory. sink, inbox: to tell how far it is, and to hear of a stop.
-        loaded: the model; the weights the run begins from, unless it is `resumed`: then those of the base, whose
-            checkpoint is loaded later.
+        sink, inbox: to tell how far it is, and to hear of a stop.
+        loaded: the model with the weights the run begins from; where it resumes, the checkpoint's are loaded later.
+        batch_size: rows per forward pass.
         train, held_out: rows as they are drawn; None where nothing is held out.
+        resume: the checkpoint that is gone on from, origin: that a fork began with; None where there is none.
     """
 
-    run: RunDir
     sink: EventSink
     inbox: Inbox
     spec: RunSpec
@@ -31,4 +31,6 @@ class Ground:
     precision: Precision
     train: Sequences
     held_out: Sequences | None
-    resumed: bool
+    batch_size: int
+    resume: Path | None = None
+    origin: Path | None = None

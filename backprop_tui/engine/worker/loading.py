@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from backprop_tui.engine.worker.attention import attention_of, check_attention
 from backprop_tui.engine.worker.methods import Method
 from backprop_tui.engine.worker.movement import check_recomputation
+from backprop_tui.engine.worker.objectives import find_objective
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.protocol.errors import BackpropError, DataError
 from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.protocol.text import safe_text
 
+#: Weights of the score on top of a model, by the names transformers has for it.
+_SCORES = ("score.weight", "score.bias", "classifier.weight", "classifier.bias")
 #: Parameters below which a second core slows a model down.
 _SMALL = 5_000_000
 
@@ -63,8 +66,13 @@ def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precis
     if precision.device.type == "cuda":
         options["device_map"] = {"": str(precision.device)}
     options |= method.weights_options(spec, precision)
+    scoring = find_objective(spec.task.objective).head == "score"
+    if scoring:
+        # The score's weights are not among the base's, and their first values are random.
+        torch.manual_seed(spec.optim.seed)
+        options["num_labels"] = 1
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        model, info = (AutoModelForSequenceClassification if scoring else AutoModelForCausalLM).from_pretrained(
             directory,
             trust_remote_code=False,
             use_safetensors=True,
@@ -80,7 +88,7 @@ def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precis
             f"The model in {directory} can't be loaded: {safe_text(error, limit=300)}",
             "Check that it is a causal language model with safetensors weights; worker.log has the details.",
         ) from error
-    if missing := sorted(info["missing_keys"]):
+    if missing := sorted(name for name in info["missing_keys"] if not (scoring and name in _SCORES)):
         raise DataError(
             "MODEL_LOAD_FAILED",
             f"The model in {safe_text(directory)} lacks {len(missing):,} of its weights, such as "
@@ -100,6 +108,9 @@ def adapt_model(
         UsageError: the adapter does not fit the model.
     """
     # The adapter's first values are random; the same seed must give the same run.
+    if find_objective(spec.task.objective).head == "score":
+        # A score stands at a row's last token, and what is no padding is told by the model's own configuration.
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     torch.manual_seed(spec.optim.seed)
     adapted = method.adapt(model, spec, source, checkpoint)
     if hasattr(adapted, "get_nb_trainable_parameters"):
@@ -112,7 +123,8 @@ def adapt_model(
 
 def declared_stops(model: Any) -> set[int]:
     """Token ids that end a generation by the model's own configuration."""
-    declared = model.generation_config.eos_token_id
+    config = getattr(model, "generation_config", None)
+    declared = config.eos_token_id if config is not None else None
     several = declared if isinstance(declared, list) else [declared]
     return {token for token in several if token is not None}
 

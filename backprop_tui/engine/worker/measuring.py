@@ -1,4 +1,4 @@
-"""Measuring on held-out rows: loss per learnt token, and answers compared word for word."""
+"""Measuring on held-out rows: the objective's loss and figures, and answers compared word for word."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import torch
 
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker.channel import EventSink, Inbox
+from backprop_tui.engine.worker.objectives import Objective
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.engine.worker.progress import Progress
-from backprop_tui.engine.worker.rows import Collator, Sequences
+from backprop_tui.engine.worker.rows import Sequences
 from backprop_tui.engine.worker.sampling import generate_answers
 from backprop_tui.engine.worker.trainer import StepTrainer
 from backprop_tui.protocol import events as ev
@@ -36,7 +37,7 @@ class Examiner:
     """Measures the model as it is; leaves weights, mode and random numbers as they were.
 
     Args:
-        sequences: held-out rows, None when nothing is held out. prompts: questions to answer.
+        objective: what the loss means. sequences: held-out rows, None when nothing is held out. prompts: questions to answer.
         stop_ids: tokens that end an answer. batch_size: rows per forward pass.
     """
 
@@ -46,6 +47,7 @@ class Examiner:
         inbox: Inbox,
         progress: Progress,
         *,
+        objective: Objective,
         sequences: Sequences | None,
         prompts: list[Prompt],
         stop_ids: list[int],
@@ -57,6 +59,7 @@ class Examiner:
         self._sink = sink
         self._inbox = inbox
         self._progress = progress
+        self._objective = objective
         self._sequences = sequences
         self._prompts = prompts
         self._stop_ids = stop_ids
@@ -85,17 +88,18 @@ class Examiner:
         started = time.perf_counter()
         with undisturbed(trainer.model):
             match = self._answer(trainer, step, source)
-            loss = self._held_out_loss(trainer) if known is None else known
-        if loss is None:
+            found = self._held_out(trainer) if known is None else {"loss": known}
+        if found is None:
             return None
-        best = source == "tuned" and self._progress.measured(step, loss)
+        best = source == "tuned" and self._progress.measured(step, self._objective.worth(found))
         figures: dict[str, Any] = {} if match is None else {"exact_match": match}
+        figures |= {name: value for name, value in found.items() if name != "loss"}
         assert self._sequences is not None
         self._sink.send(
             ev.EVAL,
             step=step,
-            loss=loss,
-            perplexity=_perplexity(loss),
+            loss=found["loss"],
+            perplexity=_perplexity(found["loss"]) if self._objective.per_token else None,
             rows=len(self._sequences),
             seconds=round(time.perf_counter() - started, 4),
             best=best,
@@ -103,23 +107,28 @@ class Examiner:
         )
         return best
 
-    def _held_out_loss(self, trainer: StepTrainer) -> float | None:
+    def _held_out(self, trainer: StepTrainer) -> dict[str, float] | None:
+        """Loss and figures over all held-out rows; None when there are none or a stop came between."""
         sequences = self._sequences
         if sequences is None:
             return None
-        collator = Collator(sequences, self._tokenizer.pad_token_id)
+        batches = trainer.batches(sequences)
         # Longest first: less padding, and memory that does not suffice is known at the first batch.
-        order = np.argsort(-sequences.store.lengths, kind="stable").tolist()
+        order = np.argsort(-sequences.lengths, kind="stable").tolist()
         starts = range(0, len(order), self._batch_size)
-        total = 0.0
+        sums: dict[str, tuple[float, float]] = {}
         with self._sink.phase("eval") as phase:
             for done, start in enumerate(starts):
                 if self._inbox.stop_asked():
                     return None
                 phase.progress(done, len(starts), "batches")
                 hit("worker.eval")
-                total += trainer.summed_loss(collator.batch(order[start : start + self._batch_size]))
-        return total / max(1, sequences.store.trained_tokens)
+                tally = trainer.measure(batches.batch(order[start : start + self._batch_size]))
+                for name, (total, count) in tally.items():
+                    before, counted = sums.get(name, (0.0, 0.0))
+                    sums[name] = before + total, counted + count
+        means = {name: total / max(1.0, count) for name, (total, count) in sums.items() if count or name == "loss"}
+        return trainer.derived(means)
 
     def _answer(self, trainer: StepTrainer, step: int, source: str) -> float | None:
         """Share of the prompts answered exactly; None when there are none or a stop came between."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -44,6 +45,9 @@ class RowStore:
 
     A row's first label is always ignored: nothing stands before it to predict it from, and in a pack the end of the
     neighbouring row must not be taught to.
+
+    Attributes:
+        notes: numbers that belong to the rows, by name, each of shape (rows,).
     """
 
     def __init__(self, rows: Iterable[TokenRow]) -> None:
@@ -58,6 +62,16 @@ class RowStore:
         self._ids = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
         self._labels = np.concatenate(labels) if labels else np.zeros(0, dtype=np.int32)
         self._ends = np.asarray(ends, dtype=np.int64)
+        self.notes: dict[str, np.ndarray[Any, Any]] = {}
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]) -> RowStore:
+        """A store of ids and labels as `row` gives them."""
+        made = cls(())
+        if rows:
+            made._ids, made._labels = (np.concatenate(side) for side in zip(*rows, strict=True))
+            made._ends = np.cumsum([0, *(len(ids) for ids, _ in rows)], dtype=np.int64)
+        return made
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -85,12 +99,16 @@ class RowStore:
 
     def take(self, places: Sequence[int]) -> RowStore:
         """Some of the rows, in the order of their places."""
-        chosen = RowStore(())
-        pieces = [self.row(place) for place in places]
-        if pieces:
-            chosen._ids, chosen._labels = (np.concatenate(side) for side in zip(*pieces, strict=True))
-            chosen._ends = np.cumsum([0, *(len(ids) for ids, _ in pieces)], dtype=np.int64)
+        chosen = RowStore.of([self.row(place) for place in places])
+        chosen.notes = {name: values[list(places)] for name, values in self.notes.items()}
         return chosen
+
+    def digest(self) -> bytes:
+        """SHA-256 of all ids and labels, in order."""
+        whole = hashlib.sha256(self._ends.tobytes())
+        for side in (self._ids, self._labels):
+            whole.update(side.tobytes())
+        return whole.digest()
 
     def row(self, index: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Ids and labels of one row, each of shape (tokens,)."""

@@ -215,8 +215,9 @@ class Session:
         from backprop_tui.engine.worker.environment import describe
         from backprop_tui.engine.worker.loading import declared_stops
         from backprop_tui.engine.worker.measuring import Examiner
-        from backprop_tui.engine.worker.rows import Sequences
+        from backprop_tui.engine.worker.objectives import find_objective
         from backprop_tui.engine.worker.saving import Saver
+        from backprop_tui.engine.worker.ground import Ground
         from backprop_tui.engine.worker.trainer import make_trainer
 
         assert self.progress is not None
@@ -224,12 +225,15 @@ class Session:
         schedule = make_schedule(spec, len(data.sequences), batch_size, world().size)
         examiner = Examiner(
             self.sink,
+        objective = find_objective(spec.task.objective)
+        measured_together = self.changes.batch.eval_batch_size if self.changes.batch else spec.optim.batch_size
             self.inbox,
             self.progress,
-            sequences=Sequences.plain(data.held_out) if len(data.held_out) else None,
+            objective=objective,
+            sequences=data.held_sequences,
             prompts=data.prompts,
             stop_ids=sorted({*data.stop_ids, *declared_stops(loaded.model)}),
-            batch_size=self.changes.batch.eval_batch_size if self.changes.batch else spec.optim.batch_size,
+            batch_size=measured_together,
             answer_tokens=spec.run.sample_tokens,
             precision=precision,
             tokenizer=loaded.tokenizer,
@@ -245,6 +249,13 @@ class Session:
             self.run,
             self.sink,
             self.progress,
+        origin = None if resume else origin_of(self.run)
+        held = data.held_sequences
+        keepsakes = objective.prepare(
+            Ground(
+                self.sink, self.inbox, spec, loaded, precision, data.sequences, held, measured_together, resume, origin
+            )
+        )
             keep=spec.run.keep,
             tokenizer=loaded.tokenizer,
             fingerprint=data.fingerprint,
@@ -269,16 +280,15 @@ class Session:
         self._end(conductor.ended_by, schedule)
 
     def _probe(self, spec: RunSpec, data: RunData, precision: Precision, batch_size: int) -> Probe:
+        trainer.keepsakes = keepsakes
         from backprop_tui.engine.worker.probe import Probe, expected
-        from backprop_tui.engine.worker.rows import Sequences
 
         assert self.directory is not None
         if words := (self.run.read_launched() or {}).get("micro_batch"):
             self.sink.log("info", "worker", safe_text(words, limit=300))
-        held_out = Sequences.plain(data.held_out) if len(data.held_out) else None
         rows = self.changes.batch.eval_batch_size if self.changes.batch else spec.optim.batch_size
         setup, plan = expected(spec, self.directory, data.sequences, batch_size, precision)
-        return Probe(self.sink, data.sequences, held_out, batch_size, rows, setup, plan)
+        return Probe(self.sink, data.sequences, data.held_sequences, batch_size, rows, setup, plan)
 
     def _end(self, ended_by: str, schedule: Schedule) -> None:
         assert self.progress is not None
@@ -330,7 +340,7 @@ def read_spec(run: RunDir) -> RunSpec:
         DataError, UsageError: run.json is not readable or not a spec.
     """
     words = run.read_spec()
-    return validate_spec({key: value for key, value in words.items() if key in RunSpec.model_fields})
+    return validate_spec({key: value for key, value in words.items() if key in RunSpec.model_fields}).in_force
 
 
 def see_one_gpu(environment: MutableMapping[str, str], spec: RunSpec) -> None:
@@ -358,14 +368,14 @@ def plan_payload(
     cost, why = flops_per_token(
         loaded.model, trains_all=spec.model.method == "full", lengths=data.train.lengths, learnt_share=learnt
     )
-    rows_per_sequence = len(data.train) / max(1, len(data.sequences))
+    rows_per_sequence = data.rows / max(1, len(data.sequences))
     return {
         "total_steps": schedule.total_steps,
         "steps_per_epoch": schedule.steps_per_epoch,
         "epochs": schedule.epochs,
         "effective_batch": round(batch_size * spec.optim.accumulation * rows_per_sequence * world().size),
-        "train_rows": len(data.train),
-        "eval_rows": len(data.held_out),
+        "train_rows": data.rows,
+        "eval_rows": data.held_rows,
         "dropped_rows": data.dropped,
         "train_tokens": data.train.tokens,
         "trained_tokens": data.train.trained_tokens,

@@ -9,7 +9,7 @@ been put in order. What is learnt is said in `objectives`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -133,6 +133,10 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     def tally(self, inputs: dict[str, Any]) -> Tally:
         """What one batch on the device adds to an evaluation: under "loss" the loss, beside it figures of the objective."""
 
+    def derived(self, figures: dict[str, float]) -> dict[str, float]:
+        """Figures with those that follow from them, once sums have become means."""
+        return figures
+
     def extras(self) -> dict[str, float]:
         """The objective's figures of the step that is over, by name; the next step's begin from nothing."""
         return {}
@@ -227,6 +231,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         else:
             self._save_rng_state(str(directory))
         self.state.save_to_json(str(directory / "trainer_state.json"))
+        for name, content in self.keepsakes.items():
+            (directory / name).write_bytes(content)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if not pissa.restore(self.model if model is None else model, Path(resume_from_checkpoint)):

@@ -36,7 +36,8 @@ class Lora:
             use_dora=spec.lora.dora,
             use_rslora=spec.lora.rslora,
             bias="none",
-            task_type="CAUSAL_LM",
+            # PEFT keeps the score of a model that judges whole rows beside the adapter, trained in full.
+            task_type="SEQ_CLS" if spec.task.objective == "reward" else "CAUSAL_LM",
         )
         adapted = get_peft_model(model, config)
         # After wrapping, since PEFT fills it in from the model: others should find the base where the person named it.

@@ -27,16 +27,22 @@ class Objective(Protocol):
     Attributes:
         head: what the model is loaded with.
         answers: whether held-out prompts are answered and shown.
+        per_token: whether the loss is a mean per learnt token, whose exponential is the perplexity.
     """
 
     head: Head
     answers: bool
+    per_token: bool
 
     def sequences(self, store: RowStore, spec: RunSpec, *, training: bool) -> Sequences:
-        """How rows are drawn, in training or in an evaluation. `store` has what `data.training_set` built for its rows."""
+        """How rows are drawn, in training or in an evaluation; the store is as `dataset.stored` lays it out."""
 
-    def prepare(self, ground: Ground) -> None:
-        """Work out once, before the first step of an attempt, what the rows need beside themselves."""
+    def prepare(self, ground: Ground) -> dict[str, bytes]:
+        """Work out once, before the first step of an attempt, what the rows need beside themselves.
+
+        Returns:
+            Files by name that go into every checkpoint.
+        """
 
     def trainer(self, recipe: Recipe) -> StepTrainer:
         """What trains, and measures held-out batches."""

@@ -46,6 +46,7 @@ class Sft:
 
     head: Head = "words"
     answers = True
+    per_token = True
 
     def sequences(self, store: RowStore, spec: RunSpec, *, training: bool) -> Sequences:
         """Rows one by one; in training packed where that is asked for."""
@@ -59,8 +60,9 @@ class Sft:
         )
         return Sequences(store, packs, packed=True, flat=flat)
 
-    def prepare(self, ground: Ground) -> None:
+    def prepare(self, ground: Ground) -> dict[str, bytes]:
         """Rows need nothing beside themselves."""
+        return {}
 
     def trainer(self, recipe: Recipe) -> StepTrainer:
         """TRL's, told that the rows are ready."""
