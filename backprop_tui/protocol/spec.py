@@ -27,9 +27,9 @@ __all__ = [
     "Schedule", "TaskPart", "TrainOn",
 ]  # fmt: skip
 
-
 #: The bundled rows in the form of a purpose; `demo` itself is chats.
 _DEMOS = {"preference": "demo-pairs", "unpaired": "demo-marked"}
+
 
 class RunSpec(Part):
     """Everything a run is made of. Immutable; change it with `fields.with_overrides`."""

@@ -213,20 +213,20 @@ class Session:
     def _run(self, spec: RunSpec, data: RunData, loaded: Loaded, precision: Precision, resume: Path | None) -> None:
         from backprop_tui.engine.worker.conductor import Conductor
         from backprop_tui.engine.worker.environment import describe
+        from backprop_tui.engine.worker.ground import Ground
         from backprop_tui.engine.worker.loading import declared_stops
         from backprop_tui.engine.worker.measuring import Examiner
         from backprop_tui.engine.worker.objectives import find_objective
         from backprop_tui.engine.worker.saving import Saver
-        from backprop_tui.engine.worker.ground import Ground
         from backprop_tui.engine.worker.trainer import make_trainer
 
         assert self.progress is not None
+        objective = find_objective(spec.task.objective)
+        measured_together = self.changes.batch.eval_batch_size if self.changes.batch else spec.optim.batch_size
         batch_size = 1 if data.sequences.packed else spec.optim.batch_size
         schedule = make_schedule(spec, len(data.sequences), batch_size, world().size)
         examiner = Examiner(
             self.sink,
-        objective = find_objective(spec.task.objective)
-        measured_together = self.changes.batch.eval_batch_size if self.changes.batch else spec.optim.batch_size
             self.inbox,
             self.progress,
             objective=objective,
@@ -245,10 +245,6 @@ class Session:
             self.sink.send(ev.PLAN, **plan_payload(spec, data, runs.schedule, loaded, precision, batch_size))
             self._end(runs.train(resume), runs.schedule)
             return
-        saver = Saver(
-            self.run,
-            self.sink,
-            self.progress,
         origin = None if resume else origin_of(self.run)
         held = data.held_sequences
         keepsakes = objective.prepare(
@@ -256,6 +252,10 @@ class Session:
                 self.sink, self.inbox, spec, loaded, precision, data.sequences, held, measured_together, resume, origin
             )
         )
+        saver = Saver(
+            self.run,
+            self.sink,
+            self.progress,
             keep=spec.run.keep,
             tokenizer=loaded.tokenizer,
             fingerprint=data.fingerprint,
@@ -272,6 +272,7 @@ class Session:
             spec, loaded, data.sequences, schedule, precision, batch_size, self.run.checkpoints, conductor
         )
         trainer.rows_per_pass = rows_per_pass(spec, self.changes.batch)
+        trainer.keepsakes = keepsakes
         parent = parent_of(self.run)
         if parent is not None and parent.kept == "optimizer" and self.progress.step == parent.step:
             trainer.rate_factor = parent.rate
@@ -280,7 +281,6 @@ class Session:
         self._end(conductor.ended_by, schedule)
 
     def _probe(self, spec: RunSpec, data: RunData, precision: Precision, batch_size: int) -> Probe:
-        trainer.keepsakes = keepsakes
         from backprop_tui.engine.worker.probe import Probe, expected
 
         assert self.directory is not None
