@@ -70,6 +70,7 @@ class Alerts:
         self._full = False
         self._scanned = self._damaged = 0
         self._cuts = -1
+        self._told: set[int] = set()
 
     def __len__(self) -> int:
         """Entries of the list."""
@@ -100,6 +101,8 @@ class Alerts:
             severe = event.kind == ev.FAULT or data.get("severity") == "error"
             code, cause = safe_text(data.get("code") or "", limit=60), safe_text(data.get("cause") or "", limit=400)
             following = safe_text(data.get("next") or "", limit=300)
+            if code == "LOSS_NOT_FINITE" and at is not None:
+                self._engine_told(at)
             self._add(Alert(event.wall, "error" if severe else "warn", code, cause, following, at, event.seq))
         elif event.kind in _COMPLAINTS:
             told = tell(event)
@@ -130,6 +133,7 @@ class Alerts:
             self._cuts, self._scanned = series.cuts, min(self._scanned, int(steps.searchsorted(seam, "right")))
         self._scanned = min(self._scanned, len(steps))
         odd = np.flatnonzero(~np.isfinite(values[self._scanned :])) + self._scanned
+        odd = odd[~np.isin(steps[odd], list(self._told))]
         self._scanned = len(steps)
         if len(odd):
             first, last = int(steps[odd[0]]), int(steps[odd[-1]])
@@ -138,6 +142,15 @@ class Alerts:
             wall = float(walls[at]) if at < len(walls) else math.nan
             text = f"loss was {wording.loss(float(values[odd[-1]]))}"
             self._add(Alert(wall, "error", "LOSS_ODD", text, "Lower the learning rate.", first, 0, len(odd)))
+
+    def _engine_told(self, step: int) -> None:
+        """The engine has said itself that this step gave no number: the curve need not be quoted as well."""
+        self._told.add(step)
+        last = self._kept[-1] if self._kept else None
+        if last is not None and (last.code, last.step, last.count) == ("LOSS_ODD", step, 1):
+            self._kept.pop()
+            self.total -= 1
+            self.errors -= 1
 
     def damage(self, lines: int) -> None:
         """The record has this many damaged lines in all; when they came to be is not known."""

@@ -135,6 +135,19 @@ def test_losses_that_are_no_number_are_found_in_the_curve_once() -> None:
     assert alerts.total == 4
 
 
+@pytest.mark.parametrize("later", [False, True])
+def test_a_loss_the_engine_has_told_of_is_not_told_twice(later: bool) -> None:
+    """Whether the fault comes in the same batch as the step or in the next one."""
+    series, alerts = SeriesStore(), Alerts()
+    series.add([Event(3, 1003.0, 0.0, 1, ev.STEP, {"step": 3, "loss": "nan"})])
+    if later:
+        alerts.scan(series)
+    alerts.take(Event(4, 1003.0, 0.0, 1, ev.FAULT, {"code": "LOSS_NOT_FINITE", "cause": "It is NaN.", "step": 3}), 3)
+    alerts.scan(series)
+    assert [alert.code for alert in alerts.newest_first] == ["LOSS_NOT_FINITE"]
+    assert (alerts.total, alerts.errors) == (1, 1)
+
+
 def test_damage_of_the_record_counts_up() -> None:
     alerts = Alerts()
     for lines in (0, 1, 1, 4):
