@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ from backprop_tui.store.lineage import origin_of, parent_of
 
 if TYPE_CHECKING:
     from backprop_tui.engine.worker.dataset import RunData
+    from backprop_tui.engine.worker.distributed_choice import Sharing
     from backprop_tui.engine.worker.loading import Loaded
     from backprop_tui.engine.worker.precision import Precision
     from backprop_tui.engine.worker.probe import Probe
@@ -133,8 +134,9 @@ class Session:
             check_after(self.run, data.fingerprint)
         self._keep_fingerprint(data.fingerprint)
         self._go_on()
+        sharing = self._sharing(spec, data)
         with self.sink.phase("load", "weights") as phase:
-            loaded, precision = self._load(spec, directory, phase, resume)
+            loaded, precision = self._load(spec, directory, phase, resume, shared_out=sharing == "fsdp2")
         self._tell_resumed(spec, precision, before)
         self._go_on()
         self._run(spec, data, loaded, precision, resume)
@@ -187,7 +189,9 @@ class Session:
                 "Free some space or mend its permissions, then resume.",
             ) from None
 
-    def _load(self, spec: RunSpec, directory: Path, phase: Phase, resume: Path | None) -> tuple[Loaded, Precision]:
+    def _load(
+        self, spec: RunSpec, directory: Path, phase: Phase, resume: Path | None, *, shared_out: bool = False
+    ) -> tuple[Loaded, Precision]:
         from backprop_tui.engine.worker.loading import adapt_model, load_model, load_tokenizer, use_threads
         from backprop_tui.engine.worker.methods import find_method
         from backprop_tui.engine.worker.precision import choose_precision
@@ -195,7 +199,7 @@ class Session:
 
         method = find_method(spec.model.method)
         origin = None if self.resume else origin_of(self.run)
-        precision = choose_precision(spec)
+        precision = replace(choose_precision(spec), shared_out=shared_out)
         phase.progress(0, 2, "parts", "weights")
         tokenizer = load_tokenizer(directory)
         whole = origin is not None and not has_adapter(origin)
@@ -203,7 +207,7 @@ class Session:
         phase.progress(1, 2, "parts", "adapter" if spec.model.method != "full" else "weights")
         from_hub = spec.model.base != DEMO and not Path(spec.model.base).expanduser().is_dir()
         source = spec.model.base if from_hub else str(directory)
-        loaded = adapt_model(model, tokenizer, spec, method, source, resume)
+        loaded = adapt_model(model, tokenizer, spec, method, source, resume or (None if whole else origin))
         if origin is not None and not whole:
             load_adapter(loaded.model, origin)
         use_threads(precision, loaded.parameters)
@@ -262,9 +266,13 @@ class Session:
             environment=describe(spec, precision),
             most_bytes=round(spec.run.max_checkpoint_gb * 1e9) or None,
         )
+        sharing: Sharing = "" if world().alone else "fsdp2" if precision.shared_out else "ddp"
         conductor = Conductor(spec, self.sink, self.inbox, self.progress, schedule, examiner, saver, self.changes.rates)
         probe = self._probe(spec, data, precision, batch_size)
         payload = plan_payload(spec, data, schedule, loaded, precision, batch_size)
+        if sharing:
+            payload |= {"processes": world().size, "machines": world().nodes, "parallel": sharing}
+            conductor.sharing = sharing
         self.sink.send(ev.PLAN, **payload, memory=probe.plan.to_dict() if probe.plan is not None else None)
         if resume is None or self.changes.batch is not None:
             conductor.probe = probe
@@ -279,6 +287,20 @@ class Session:
         if self.progress.step < schedule.total_steps:
             trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
         self._end(conductor.ended_by, schedule)
+
+    def _sharing(self, spec: RunSpec, data: RunData) -> Sharing:
+        """Whether each process will hold all weights or a share of them."""
+        from backprop_tui.engine.worker.distributed_choice import choose_sharing
+        from backprop_tui.engine.worker.precision import choose_precision
+        from backprop_tui.engine.worker.probe import expected
+
+        if world().alone:
+            return ""
+        assert self.directory is not None
+        precision = choose_precision(spec)
+        batch_size = 1 if data.sequences.packed else spec.optim.batch_size
+        _, plan = expected(spec, self.directory, data.sequences, batch_size, precision)
+        return choose_sharing(spec, precision, None if plan is None else plan.peak)
 
     def _probe(self, spec: RunSpec, data: RunData, precision: Precision, batch_size: int) -> Probe:
         from backprop_tui.engine.worker.probe import Probe, expected

@@ -8,6 +8,7 @@ from typing import Any
 from peft import LoraConfig, PeftConfig, set_peft_model_state_dict
 from safetensors.torch import load_file
 
+from backprop_tui.engine.worker.methods import pissa
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text
 
@@ -25,12 +26,14 @@ def load_adapter(model: Any, origin: Path) -> None:
     """Put the trained numbers of a checkpoint's adapter into a freshly wrapped model.
 
     Args:
-        model: a `PeftModel` whose base is that of the checkpoint.
+        model: a `PeftModel` whose base is that of the checkpoint; a PiSSA one began as the checkpoint says (`pissa.begin`).
         origin: the checkpoint, verified.
 
     Raises:
         DataError: ADAPTER_DIFFERS, it is of another shape or kind.
     """
+    if pissa.restore(model, origin):
+        return
     if not hasattr(model, "peft_config"):
         raise _differs("it belongs to an adapter method, and this run trains all weights")
     theirs, ours = PeftConfig.from_pretrained(str(origin)), model.peft_config["default"]
