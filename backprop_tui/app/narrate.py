@@ -9,7 +9,9 @@ from backprop_tui.app import wording
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
+from backprop_tui.protocol.multi_words import merge_sentence, stage_sentence
 from backprop_tui.protocol.resume_words import resume_sentence
+from backprop_tui.protocol.task_figures import eval_figures
 from backprop_tui.protocol.text import safe_text
 
 _LEVELS = frozenset({"debug", "info", "warn", "error"})
@@ -109,9 +111,10 @@ def _eval(data: dict[str, Any]) -> _Told:
     exact = "" if match is None else f"  exact={match:.2f}"
     right = number(data.get("token_accuracy"))
     accuracy = "" if right is None else f"  acc={right:.3f}"
+    own = "".join(f"  {safe_text(name, limit=48)}={value:.4g}" for name, value in eval_figures(data).items())
     return "info", (
         f"eval step={_count(data.get('step'))} loss={wording.loss(number(data.get('loss')))}{best}  "
-        f"ppl={_figure(data.get('perplexity'))}{accuracy}{exact}  n={_count(data.get('rows'))}  took {_seconds(data.get('seconds'))}"
+        f"ppl={_figure(data.get('perplexity'))}{own}{accuracy}{exact}  n={_count(data.get('rows'))}  took {_seconds(data.get('seconds'))}"
     )
 
 
@@ -119,6 +122,15 @@ def _checkpoint(data: dict[str, Any]) -> _Told:
     place = safe_text(data.get("path", ""), limit=200)
     size = wording.size(number(data.get("bytes")))
     return "info", f"checkpoint saved  {place}  {size} in {_seconds(data.get('seconds'))}"
+
+
+def _stage(data: dict[str, Any]) -> _Told | None:
+    sentence = stage_sentence(data)
+    return None if sentence is None else ("info", sentence)
+
+
+def _merge(data: dict[str, Any]) -> _Told:
+    return "info" if data.get("accepted") else "warn", merge_sentence(data)
 
 
 def _removed(data: dict[str, Any]) -> _Told:
@@ -176,6 +188,8 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], _Told | None]] = {
     ev.PLAN: _plan,
     ev.STEP: _step,
     ev.EVAL: _eval,
+    ev.STAGE: _stage,
+    ev.MERGE: _merge,
     ev.CHECKPOINT: _checkpoint,
     ev.CHECKPOINT_REMOVED: _removed,
     ev.LOG: _log,

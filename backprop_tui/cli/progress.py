@@ -10,7 +10,9 @@ from backprop_tui.cli.output import Output, Style
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
+from backprop_tui.protocol.multi_words import merge_sentence, stage_sentence
 from backprop_tui.protocol.resume_words import resume_sentence
+from backprop_tui.protocol.task_figures import eval_figures, said
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
 
@@ -70,6 +72,7 @@ def status_text(view: RunView) -> str:
     if view.total_steps:
         parts.append(f"{100 * view.step / view.total_steps:.0f} %")
     parts.append(f"loss {words.loss(view.loss)}")
+    parts += said(view.figures, 1)
     if view.lr is not None:
         parts.append(f"lr {words.rate(view.lr)}")
     if view.tokens_per_s is not None:
@@ -136,7 +139,9 @@ def _plan(data: dict[str, Any]) -> _Said:
 
 def _eval(data: dict[str, Any]) -> _Said:
     parts = [f"step {words.count(number(data.get('step')))}", f"loss {words.loss(number(data.get('loss')))}"]
-    parts.append(f"perplexity {words.loss(number(data.get('perplexity')))}")
+    if data.get("perplexity") is not None:
+        parts.append(f"perplexity {words.loss(number(data.get('perplexity')))}")
+    parts += said(eval_figures(data))
     accuracy, match = number(data.get("token_accuracy")), number(data.get("exact_match"))
     if accuracy is not None:
         parts.append(f"token accuracy {100 * accuracy:.1f} %")
@@ -154,6 +159,15 @@ def _sample(data: dict[str, Any]) -> _Said | None:
         return None
     prompt, output = safe_text(data.get("prompt", ""), limit=60), safe_text(data.get("output", ""), limit=100)
     return "sample", f"{safe_text(data.get('source', ''))}: “{prompt}” → “{output}”", "plain"
+
+
+def _stage(data: dict[str, Any]) -> _Said | None:
+    sentence = stage_sentence(data)
+    return None if sentence is None else ("stage", sentence, "bold")
+
+
+def _merge(data: dict[str, Any]) -> _Said:
+    return "merge", merge_sentence(data), "good" if data.get("accepted") else "warn"
 
 
 def _checkpoint(data: dict[str, Any]) -> _Said:
@@ -202,6 +216,8 @@ _WRITERS = {
     ev.PLAN: _plan,
     ev.EVAL: _eval,
     ev.SAMPLE: _sample,
+    ev.STAGE: _stage,
+    ev.MERGE: _merge,
     ev.CHECKPOINT: _checkpoint,
     ev.LOG: _log,
     ev.FAULT: _fault,
