@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from backprop_tui import __version__
-from backprop_tui.engine import host_faults
+from backprop_tui.engine import host_faults, host_retry
 from backprop_tui.engine.baseline import baseline_name, read_baseline
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.host_attempts import Attempts
@@ -54,6 +54,7 @@ class Host:
         rate: the learning rate from there on (`learning_rate`), or what it is multiplied by (`lr_factor`).
         worker_command: what to spawn; the run directory is appended. None goes by the run's own settings.
         timings: waiting times.
+        memory_kills: how many processes the kernel has killed for lack of memory so far; None where nobody counts.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Host:
         rate: Mapping[str, float] | None = None,
         worker_command: Sequence[str] | None = None,
         timings: Timings | None = None,
+        memory_kills: Callable[[], int | None] = host_retry.memory_kills,
     ) -> None:
         self.run = run
         self.run_id = run.id
@@ -74,7 +76,7 @@ class Host:
         self._spec = _spec_of(run)
         self._timings = (timings or Timings()).for_run(self._spec)
         command = worker_command or command_of(self._spec)
-        self._attempts = Attempts(self, command, self._timings, self._spec)
+        self._attempts = Attempts(self, command, self._timings, self._spec, memory_kills)
         self._watch = CurveWatch(self._spec)
         self._commands: set[str] = set()
         self._attempt = 0

@@ -78,7 +78,7 @@ class Attempts:
         command: Sequence[str],
         timings: Timings,
         spec: Mapping[str, Any],
-        memory_kills: Callable[[], int | None] = host_retry.memory_kills,
+        memory_kills: Callable[[], int | None],
     ) -> None:
         self._owner = owner
         self._command = command

@@ -9,9 +9,10 @@ import errno
 import faulthandler
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from backprop_tui.engine import host_retry
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.host import Host
 from backprop_tui.engine.host_ready import Ready
@@ -22,7 +23,13 @@ from backprop_tui.store.layout import RunDir
 from backprop_tui.store.locks import Identity, RunLock, is_alive
 
 
-def main(argv: Sequence[str], *, worker_command: Sequence[str] | None = None, timings: Timings | None = None) -> int:
+def main(
+    argv: Sequence[str],
+    *,
+    worker_command: Sequence[str] | None = None,
+    timings: Timings | None = None,
+    memory_kills: Callable[[], int | None] = host_retry.memory_kills,
+) -> int:
     """Be the host of the run named in `argv` until it ends; the parent learns over `--ready-fd` whether it began."""
     parser = argparse.ArgumentParser(prog="python -m backprop_tui.engine", description=__doc__)
     parser.add_argument("run", type=Path, help="run directory")
@@ -43,7 +50,14 @@ def main(argv: Sequence[str], *, worker_command: Sequence[str] | None = None, ti
     run = RunDir(options.run.absolute())
     asked = {"learning_rate": options.learning_rate, "lr_factor": options.lr_factor}
     change = {name: value for name, value in asked.items() if value is not None}
-    host = Host(run, resume=options.resume, rate=change, worker_command=worker_command, timings=timings)
+    host = Host(
+        run,
+        resume=options.resume,
+        rate=change,
+        worker_command=worker_command,
+        timings=timings,
+        memory_kills=memory_kills,
+    )
     try:
         with RunLock(run.lock_file).acquire():
             hit("host.start")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from backprop_tui.engine import failpoint, host_retry
 from backprop_tui.engine.worker.faults import memory_retry
+from backprop_tui.launch.client import send_command
 from backprop_tui.launch.start import launch_engine
 from backprop_tui.protocol.changes import BatchSizes, Changes
+from backprop_tui.protocol.commands import Command, CommandName
 from backprop_tui.protocol.view import RunView
 from backprop_tui.store.summary import load_summary
-from tests.support.engines import over
+from tests.support.engines import ENGINE, eventually, over, scripted
 from tests.support.worker_driver import WorkerThread, new_run, step_figures, train
 
 RUN: dict[str, Any] = {"steps": 4, "batch_size": 6, "accumulation": 2, "save_every": 1, "dropout": 0.0, "eval_every": 0}
@@ -117,6 +120,40 @@ def assert_same_curve(steps: dict[int, dict[str, Any]], whole: list[dict[str, An
         assert other["loss"] == pytest.approx(event["loss"], rel=1e-4)
         assert other["grad_norm"] == pytest.approx(event["grad_norm"], rel=1e-3)
         assert (other["tokens"], other["lr"]) == (event["tokens"], event["lr"])
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_worker_the_kernel_killed_for_its_memory_is_followed_by_another(counted: bool) -> None:
+    """Only where the kernel's own counter says so; a worker that somebody else killed is not started again."""
+    run = scripted(steps=12, crash={"step": 7, "how": "memory" if counted else "kill"})
+    spec = run.read_spec() | {"optim": {"batch_size": 4, "accumulation": 2}}
+    (run.path / "run.json").write_text(json.dumps(spec))
+    (run.path / "vmstat").write_text("oom_kill 7\n")
+    launch_engine(run, engine=ENGINE)
+    journal = over(run)
+    attempts = [event.data for event in journal if event.kind == "attempt"]
+    if not counted:
+        assert len(attempts) == 1
+        assert journal[-2].data["code"] == "WORKER_KILLED"
+        return
+    assert [(one["resume_step"], one.get("batch", {}).get("batch_size")) for one in attempts] == [(None, None), (5, 2)]
+    assert [event.data["code"] for event in journal if event.kind == "alert"] == ["MEMORY_RETRY"]
+    assert journal[-1].data["outcome"] == "completed"
+
+
+def test_a_stop_between_two_attempts_ends_the_run_there() -> None:
+    """The stop arrives with the worker's last words: no other worker is started only to be stopped."""
+    run = scripted(steps=12, crash={"step": 7, "how": "memory"}, helper=True)
+    spec = run.read_spec() | {"optim": {"batch_size": 4, "accumulation": 2}}
+    (run.path / "run.json").write_text(json.dumps(spec))
+    (run.path / "vmstat").write_text("oom_kill 7\n")
+    launch_engine(run, engine=ENGINE)
+    # A helper holds the worker's group for a second after it died: the host is between the two.
+    eventually(lambda: (run.path / "vmstat").read_text() == "oom_kill 8\n")
+    send_command(run, Command(CommandName.STOP))
+    journal = over(run)
+    assert journal[-1].data["outcome"] == "stopped"
+    assert journal[-1].data["checkpoint"] is not None
 
 
 def decided(why: str, batch: BatchSizes | None = None, retries: int = 0, **recovery: Any) -> host_retry.Decision:

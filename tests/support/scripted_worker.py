@@ -1,6 +1,7 @@
 """A worker without torch: speaks the real pipes, writes real checkpoints, and does what run.json's "script" says.
 
-Keys: steps, step_s, save_every, save_s, load_s; crash = {"step": n, "how": kill|segv|exit|fault|quiet} (first attempt only);
+Keys: steps, step_s, save_every, save_s, load_s; crash = {"step": n, "how": kill|segv|exit|fault|quiet|memory} (first
+attempt only);
 deaf (ignores commands and SIGTERM), noise (sends garbage first), flood (bytes of padding per step event), helper (leaves a
 child process holding the pipes), says, prints (log events and raw lines per step, spread over it).
 """
@@ -94,8 +95,11 @@ class Worker:
 
     def crash(self, how: str) -> None:
         print("the last line before the crash, hf_abcdefghijklmnopqrstuvwxyz", flush=True)
-        if how in ("kill", "segv"):
-            os.kill(os.getpid(), signal.SIGKILL if how == "kill" else signal.SIGSEGV)
+        if how == "memory":
+            # What the kernel does: it kills, and counts.
+            (self.run.path / "vmstat").write_text("oom_kill 8\n")
+        if how in ("kill", "segv", "memory"):
+            os.kill(os.getpid(), signal.SIGSEGV if how == "segv" else signal.SIGKILL)
         elif how == "fault":
             self.send("fault", code="LOSS_NOT_FINITE", cause="The loss is NaN.", next="Lower it.", step=self.step)
             self.send("end", outcome="failed", step=self.step, reason="The loss is NaN.", checkpoint=None)
