@@ -133,9 +133,11 @@ def fork(parent: RunDir, step: int, kept: Any = "weights", rate: float = 1.0, **
     return worker
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize(
+    "method", [{"method": "lora"}, {"method": "full"}, {"adapter_start": "pissa", "rank": 4}, {"dora": True}], ids=str
+)
 def test_a_fork_begins_with_its_parents_weights_and_a_fresh_optimiser(method):
-    parent = train(method=method, steps=6, save_every=3, eval_every=3)
+    parent = train(**method, steps=6, save_every=3, eval_every=3)
     measured = {event["step"]: event["loss"] for event in parent.of("eval")}
     child = fork(parent.run, 3, learning_rate=1e-4, steps=2)
     (told,) = child.of("resume")

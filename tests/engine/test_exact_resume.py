@@ -7,6 +7,7 @@ the optimiser, the schedule, the random states and our own counters.
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from backprop_tui.config import paths
 from backprop_tui.store import checkpoints
 from backprop_tui.store.layout import RunDir, create_run
 from backprop_tui.store.resuming import find_candidate
@@ -37,6 +39,7 @@ COMMON: dict[str, Any] = {
 KINDS: dict[str, dict[str, Any]] = {
     "lora-dropout-packed": {"dropout": 0.1, "packing": True, "max_length": 64, "max_rows": 60, "rank": 4},
     "full": {"method": "full", "learning_rate": 5e-4},
+    "dpo": {"objective": "dpo", "dropout": 0.1, "rank": 4, "samples": 0},
 }
 #: Where a worker dies: after a step, inside an accumulation, before, in the middle of and at the end of a save.
 POINTS = ("worker.step", "worker.pass", "worker.save.begin", "worker.save.file", "worker.save.rename", "worker.pass")
@@ -69,7 +72,21 @@ def undisturbed(warm, tmp_path_factory):
 
 
 def _run(kind: str, root: Path | None = None) -> RunDir:
-    return create_run(quick_spec(**{**COMMON, **KINDS[kind]}).model_dump(), root)
+    settings = {**COMMON, **KINDS[kind]}
+    if kind == "dpo":
+        settings["path"] = str(_preferences())
+    return create_run(quick_spec(**settings).model_dump(), root)
+
+
+def _preferences() -> Path:
+    """Pairs of answers, some long and some short."""
+    file = paths.data_dir() / "pairs.jsonl"
+    rows = (
+        {"prompt": f"Say {n}.", "chosen": f"Aye, it is {n}. " * (1 + n % 4), "rejected": f"No {n}." * (1 + n % 3)}
+        for n in range(60)
+    )
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,8 +149,6 @@ def _go_on(warm: WarmWorker, run: RunDir, *, kill: str = "") -> Attempt:
 
 def assert_same_state(ours: RunDir, theirs: RunDir, step: int) -> None:
     """Every file of a checkpoint that training goes on from holds the same values."""
-    import json
-
     import torch
     from safetensors.torch import load_file
 
