@@ -112,9 +112,10 @@ def _eval(data: dict[str, Any]) -> _Told:
     right = number(data.get("token_accuracy"))
     accuracy = "" if right is None else f"  acc={right:.3f}"
     own = "".join(f"  {safe_text(name, limit=48)}={value:.4g}" for name, value in eval_figures(data).items())
+    figures = f"{own}{accuracy}{exact}"
     return "info", (
         f"eval step={_count(data.get('step'))} loss={wording.loss(number(data.get('loss')))}{best}  "
-        f"ppl={_figure(data.get('perplexity'))}{own}{accuracy}{exact}  n={_count(data.get('rows'))}  took {_seconds(data.get('seconds'))}"
+        f"ppl={_figure(data.get('perplexity'))}{figures}  n={_count(data.get('rows'))}  took {_seconds(data.get('seconds'))}"
     )
 
 

@@ -12,6 +12,7 @@ from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json, add_run
 from backprop_tui.protocol.errors import EXIT_OK, DataError
 from backprop_tui.protocol.resume_words import lineage_words, resume_sentence
+from backprop_tui.protocol.task_figures import words_of
 from backprop_tui.protocol.text import safe_block, safe_text
 from backprop_tui.store import checkpoints, retention
 from backprop_tui.store.layout import RunDir, find_run
@@ -101,6 +102,10 @@ def _facts(summary: RunSummary, spec: dict[str, Any], out: Output) -> Iterator[t
     yield "loss", f"{words.loss(view.loss)}  lr {words.rate(view.lr)}  gradient norm {words.loss(view.grad_norm)}"
     best = f"  (best {words.loss(view.best_eval_loss)} at step {words.count(view.best_eval_step)})"
     yield "eval loss", words.loss(view.eval_loss) + (best if view.best_eval_loss is not None else "")
+    for name in {**view.figures, **view.eval_figures}:
+        figure, held = words_of(name), view.eval_figures.get(name)
+        beside = "" if held is None else f"  (held out {figure.value(held)})"
+        yield figure.title, figure.value(view.figures.get(name)) + beside
     if view.token_accuracy is not None:
         yield "token accuracy", f"{100 * view.token_accuracy:.1f} % of the held-out tokens"
     if view.exact_match is not None:

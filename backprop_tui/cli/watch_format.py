@@ -104,6 +104,8 @@ FIELDS: dict[str, Field] = {
     "token_accuracy": Field(
         "number", "share of held-out tokens predicted right, 0 to 1", lambda f: f.view.token_accuracy
     ),
+    "margin": Field("number", "newest reward margin", lambda f: f.view.figures.get("rewards/margin")),
+    "pairs": Field("number", "share of pairs right, 0 to 1", lambda f: f.view.figures.get("rewards/accuracy")),
     "exact_match": Field("number", "share of answers that match, 0 to 1", lambda f: f.view.exact_match),
     "grad_norm": Field("number", "norm of the gradient", lambda f: f.view.grad_norm),
     "lr": Field("number", "learning rate", lambda f: f.view.lr, words.rate),

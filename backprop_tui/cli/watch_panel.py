@@ -10,6 +10,7 @@ from backprop_tui.cli.output import Output
 from backprop_tui.cli.progress import status_text
 from backprop_tui.protocol import figures
 from backprop_tui.protocol.states import RunState
+from backprop_tui.protocol.task_figures import said as figures_said
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
 from backprop_tui.store.summary import RunSummary
@@ -35,6 +36,7 @@ def sentences(summary: RunSummary, view: RunView, state: RunState) -> str:
         said.append(f"Loss {words.loss(view.loss)}.")
     if view.eval_loss is not None:
         said.append(f"Held-out loss {words.loss(view.eval_loss)}.")
+    said += [f"{told[:1].upper()}{told[1:]}." for told in figures_said(view.figures or view.eval_figures)]
     if state.live and view.seconds_left:
         said.append(f"About {_spoken(view.seconds_left)} left.")
     if state.live and view.phase and view.phase != "train":
@@ -54,6 +56,7 @@ def panel(summary: RunSummary, view: RunView, state: RunState, losses: list[floa
     if view.best_eval_step is not None:
         shown[-1] += f" (best {words.loss(view.best_eval_loss)} at {words.count(view.best_eval_step)})"
     shown += [f"lr {words.rate(view.lr)}", f"gradient {words.loss(view.grad_norm)}"]
+    shown += figures_said(view.figures or view.eval_figures)
     lines.append("  ".join(shown))
     if len(losses) > 1:
         lines.append(out.style(_sparkline(losses, min(60, width - 6)), "accent") + out.style(" loss", "dim"))

@@ -172,7 +172,8 @@ class StepPayload(TypedDict):
     """One optimiser step. `tokens` counts real (not padding) tokens since step 0, over all attempts; seconds are wall.
 
     `trained` counts the tokens of this step that were learnt. `batches` is there where BACKPROP_TRACE_BATCHES is set: for
-    each micro-batch of the step the SHA-256 of its input ids, in the order drawn.
+    each micro-batch of the step the SHA-256 of its input ids, in the order drawn. Further numbers are figures of the
+    objective under their own names, such as `rewards/margin` (`task_figures`).
     """
 
     step: int
@@ -188,9 +189,10 @@ class StepPayload(TypedDict):
 
 
 class EvalPayload(TypedDict):
-    """One evaluation over the held-out rows; `perplexity` is exp(loss), None when that overflows.
+    """One evaluation over the held-out rows; `perplexity` is exp(loss), None when that overflows or says nothing.
 
-    `token_accuracy` is the share of learnt tokens that were the likeliest, 0 to 1.
+    `token_accuracy` is the share of learnt tokens that were the likeliest, 0 to 1. Further numbers are figures of the
+    objective, as in `StepPayload`.
     """
 
     step: int

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from backprop_tui.protocol import events as ev
-from backprop_tui.protocol import multi_view, telemetry
+from backprop_tui.protocol import multi_view, task_figures, telemetry
 from backprop_tui.protocol.changes import BatchSizes, Changes, RateChange, with_rate
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
@@ -34,6 +34,8 @@ class RunView:
 
     Attributes:
         resumed: how the present attempt went on from earlier weights (`events.ResumePayload`), None when it began afresh.
+        figures: what the objective tells of the newest step beside the loss, eval_figures of the newest evaluation
+            (`protocol.task_figures`).
         multi: runs, merges and matrix of a multi-run (`protocol.multi_view`); {} for a single run.
         probe: what the longest rows were expected to take and took, as in `ProbePayload`; {} before.
         telemetry: the newest readings put together, as `protocol.telemetry` describes; {} before the first.
@@ -66,6 +68,8 @@ class RunView:
     best_eval_step: int | None = None
     exact_match: float | None = None
     token_accuracy: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    eval_figures: dict[str, float] = field(default_factory=dict)
     checkpoint_step: int | None = None
     checkpoint_wall: float | None = None
     checkpoints: list[int] = field(default_factory=list)
@@ -239,6 +243,7 @@ def _on_step(view: RunView, event: Event) -> None:
     view.loss, view.grad_norm = number(data.get("loss")), number(data.get("grad_norm"))
     view.lr, view.epoch = number(data.get("lr")), number(data.get("epoch"))
     view.tokens, view.tokens_per_s = data.get("tokens"), number(data.get("tokens_per_s"))
+    view.figures = task_figures.step_figures(data)
     seconds = number(data.get("step_s"))
     if seconds is not None:
         view.recent_step_s.append(seconds)
@@ -248,6 +253,7 @@ def _on_step(view: RunView, event: Event) -> None:
 
 def _on_eval(view: RunView, event: Event) -> None:
     view.eval_loss = number(event.data.get("loss"))
+    view.eval_figures = task_figures.eval_figures(event.data)
     if "exact_match" in event.data:
         view.exact_match = number(event.data["exact_match"])
     if "token_accuracy" in event.data:

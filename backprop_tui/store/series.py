@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
-from backprop_tui.store.stretch import Stretch, rows_of, step_of
+from backprop_tui.protocol.task_figures import eval_figures
+from backprop_tui.store.stretch import MOST_METRICS, Stretch, is_metric, rows_of, step_of
 from backprop_tui.store.table import StepTable
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Metrics the worker reports with each `step`, under their own names; others it may report follow them.
 STEP_METRICS = ("loss", "grad_norm", "lr", "tokens_per_s", "step_s", "epoch", "tokens")
-#: Metrics of `eval` events and the keys they come under.
+#: Metrics of `eval` events and the keys they come under; figures of an objective come with `eval_` before their names.
 EVAL_METRICS = {
     "eval_loss": "loss",
     "perplexity": "perplexity",
@@ -133,12 +134,14 @@ class SeriesStore:
         step = step_of(event.data)
         if step is None:
             return
-        for name, key in EVAL_METRICS.items():
-            points = self._points.get(name)
-            if points is not None:
+        values = {name: number(event.data.get(key)) for name, key in EVAL_METRICS.items()}
+        values |= {f"eval_{name}": value for name, value in eval_figures(event.data).items() if is_metric(name)}
+        for name, points in self._points.items():
+            if name in values or name.startswith("eval_"):
                 points.cut_from(step)
-            value = number(event.data.get(key))
-            if value is None:
+        for name, value in values.items():
+            points = self._points.get(name)
+            if value is None or (points is None and len(self._points) >= MOST_METRICS):
                 continue
             if points is None:
                 points = self._points[name] = _Points()

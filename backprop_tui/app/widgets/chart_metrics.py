@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from backprop_tui.protocol.task_figures import WORDS
 from backprop_tui.protocol.text import safe_text
 
 #: Colours of series; roles `series-1` to `series-8`.
@@ -37,9 +38,14 @@ _KNOWN = {
     "epoch": Metric("epoch", "epochs"),
     "tokens": Metric("tokens", "tokens"),
 }
+for _name, _words in WORDS.items():
+    _KNOWN[_name] = Metric(_words.title, _words.unit, noisy=True, beside=f"eval_{_name}")
+    _KNOWN[f"eval_{_name}"] = Metric(f"eval {_words.title}", _words.unit, sparse=True)
 #: Metrics of a grid, the most telling first; the rest follows by name, and what is an axis anyway comes last.
 _ORDER = (
     "loss",
+    "rewards/margin",
+    "rewards/accuracy",
     "grad_norm",
     "tokens_per_s",
     "lr",

@@ -14,6 +14,8 @@ from backprop_tui.app.widgets.gauge import spark
 from backprop_tui.app.widgets.painted import Line, Painted, Piece, fit
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.protocol.figures import Prices
+from backprop_tui.protocol.task_figures import words_of
+from backprop_tui.protocol.view import RunView
 
 _LABEL = 13
 #: Columns from which figures stand in two columns.
@@ -99,6 +101,7 @@ def _rows(model: RunModel, width: int, glyphs: Glyphs, prices: Prices) -> list[R
         Row(0, "train loss", wording.loss(view.loss), _loss_role(view.loss), _change(model, glyphs)),
         Row(1, "eval loss", wording.loss(view.eval_loss), _loss_role(view.eval_loss), _best(model)),
     ]
+    rows += [_figure(view, name, place) for place, name in enumerate(view.figures or view.eval_figures)]
     if view.token_accuracy is not None:
         rows.append(Row(6, "accuracy", wording.percent(view.token_accuracy), "text", ("held-out tokens", "muted")))
     if view.exact_match is not None:
@@ -117,6 +120,14 @@ def _rows(model: RunModel, width: int, glyphs: Glyphs, prices: Prices) -> list[R
     if view.attempt > 1:
         rows.append(Row(16, "attempt", str(view.attempt), "text", ("resumed", "muted")))
     return rows
+
+
+def _figure(view: RunView, name: str, place: int) -> Row:
+    """A figure of the objective in training, and held out beside it; the first two come before most others."""
+    words = words_of(name)
+    held = view.eval_figures.get(name)
+    beside = "" if held is None else f"held out {words.value(held)}"
+    return Row(2 if place < 2 else 10, words.title, words.value(view.figures.get(name)), "text", (beside, "muted"))
 
 
 def _change(model: RunModel, glyphs: Glyphs) -> Piece:
