@@ -14,6 +14,11 @@ from backprop_tui.protocol.resume_words import resume_sentence
 from backprop_tui.protocol.task_figures import eval_figures
 from backprop_tui.protocol.text import safe_text
 
+_RETRIES = {
+    "memory": "memory ran out",
+    "eval_memory": "memory ran out while measuring",
+    "rewind": "the worker makes way for one that goes back",
+}
 _LEVELS = frozenset({"debug", "info", "warn", "error"})
 
 
@@ -70,7 +75,19 @@ def _run(data: dict[str, Any]) -> _Told:
 def _attempt(data: dict[str, Any]) -> _Told:
     step = data.get("resume_step")
     start = "from the start" if step is None else f"from step {_count(step)}"
-    return "info", f"attempt {_count(data.get('attempt'))} begins {start}"
+    batch = data.get("batch")
+    sizes = ""
+    if isinstance(batch, dict):
+        sizes = (
+            f" with {_count(batch.get('batch_size'))} x {_count(batch.get('accumulation'))} rows a step"
+            f" and {_count(batch.get('eval_batch_size'))} at a time in evaluations"
+        )
+    return "info", f"attempt {_count(data.get('attempt'))} begins {start}{sizes}"
+
+
+def _retry(data: dict[str, Any]) -> _Told:
+    why = _RETRIES.get(str(data.get("why")), "the worker gave up")
+    return "info", f"{why} at step {_count(data.get('step'))}"
 
 
 def _resume(data: dict[str, Any]) -> _Told:
@@ -176,7 +193,11 @@ def _end(data: dict[str, Any]) -> _Told:
 
 def _rate_in(data: dict[str, Any]) -> str:
     args = data.get("args")
-    rate = number(args.get("learning_rate")) if isinstance(args, dict) else None
+    if not isinstance(args, dict):
+        return ""
+    rate, factor = number(args.get("learning_rate")), number(args.get("lr_factor"))
+    if factor is not None:
+        return f" {factor:g} times the learning rate"
     return "" if rate is None else f" learning rate {wording.significant(rate)}"
 
 
@@ -198,6 +219,7 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], _Told | None]] = {
     ev.ALERT: _alert,
     ev.COMMAND: _command,
     ev.COMMAND_DONE: _command_done,
+    ev.RETRY: _retry,
     ev.REPAIR: _repair,
     ev.END: _end,
 }
