@@ -91,6 +91,7 @@ def test_prune_by_size_over_all_runs(run: RunDir, capsys: Capture) -> None:
 
 def test_prune_leaves_everything_where_pins_cannot_be_read(run: RunDir, capsys: Capture) -> None:
     run.pins_file.write_text("?")
+    assert asked(capsys, "prune", "first", "--keep", "1", "--dry-run")["runs"][0]["removed"] == []
     code, _, said = ask(capsys, "prune", "first", "--keep", "1")
     assert code == 0
     assert "nobody can say what is pinned" in said
