@@ -31,6 +31,7 @@ SCOPES: dict[str, str] = {
     "log": "Log",
     "samples": "Samples",
     "alerts": "Alerts",
+    "matrix": "Runs of a multi-run",
     "runs": "Runs",
     "checkpoints": "Checkpoints of a run",
     "compare": "Compare",

@@ -66,9 +66,11 @@ def table(known: Mapping[str, Any]) -> list[list[str]]:
 
 
 def short(name: str, cells: int = 12) -> str:
-    """The end of a task's name, which tells it from others: a file's name without its folders."""
+    """The end of a task's name, which tells it from others: of a file its name without folders and ending."""
     last = name.rstrip("/").rsplit("/", 1)[-1]
-    return last if len(last) <= cells else f"…{last[-(cells - 1) :]}"
+    stem, dot, ending = last.rpartition(".")
+    last = stem if dot and stem and ending.isalnum() and len(ending) <= 7 else last
+    return last if len(last) <= cells else f"…{last[1 - cells :]}"
 
 
 def loss(value: Any) -> str:

@@ -25,6 +25,8 @@ EVAL_METRICS = {
     "eval_token_accuracy": "token_accuracy",
     "exact_match": "exact_match",
 }
+#: Metrics of `merge` events of a multi-run and the keys they come under.
+MERGE_METRICS = {"merge_share": "share", "merge_drift": "drift"}
 
 
 class _Points:
@@ -48,11 +50,13 @@ class SeriesStore:
 
     Attributes:
         seams: steps after which a later attempt went on, in order.
+        boundaries: steps after which a later run of a multi-run begins, in order.
         cuts: how often points that were handed out were superseded; what was worked out from them must be worked out again.
     """
 
     def __init__(self) -> None:
         self.seams: list[int] = []
+        self.boundaries: list[int] = []
         self.cuts = 0
         self._table = StepTable()
         self._points: dict[str, _Points] = {}
@@ -71,7 +75,7 @@ class SeriesStore:
                     steps = []
                 self._mark_step(step)
                 steps.append(event)
-            elif event.kind in (ev.EVAL, ev.ATTEMPT):
+            elif event.kind in (ev.EVAL, ev.ATTEMPT, ev.STAGE, ev.MERGE):
                 self.mark(event)
         self._add_steps(steps)
 
@@ -87,6 +91,12 @@ class SeriesStore:
                 self._mark_step(step)
         elif event.kind == ev.EVAL:
             self._add_eval(event)
+        elif event.kind == ev.MERGE:
+            self._add_points(event, {name: number(event.data.get(key)) for name, key in MERGE_METRICS.items()})
+        elif event.kind == ev.STAGE and event.data.get("status") == "begin":
+            first = step_of(event.data, "first_step")
+            if first is not None and first > 1:
+                self.boundaries = [*(step for step in self.boundaries if step < first - 1), first - 1]
         elif event.kind == ev.ATTEMPT and self._last_step >= 0:
             resumed = step_of(event.data, "resume_step")
             if resumed:
@@ -128,17 +138,22 @@ class SeriesStore:
             for points in self._points.values():
                 points.cut_from(step)
             self.seams = [seam for seam in self.seams if seam < step]
+            self.boundaries = [boundary for boundary in self.boundaries if boundary < step]
         self._last_step = step
 
     def _add_eval(self, event: Event) -> None:
+        values = {name: number(event.data.get(key)) for name, key in EVAL_METRICS.items()}
+        values |= {f"eval_{name}": value for name, value in eval_figures(event.data).items() if is_metric(name)}
+        self._add_points(event, values, "eval_")
+
+    def _add_points(self, event: Event, values: dict[str, float | None], family: str = "merge_") -> None:
+        """One point of several curves; of the family's curves whatever an earlier attempt told of that step is dropped."""
         step = step_of(event.data)
         if step is None:
             return
-        values = {name: number(event.data.get(key)) for name, key in EVAL_METRICS.items()}
-        values |= {f"eval_{name}": value for name, value in eval_figures(event.data).items() if is_metric(name)}
-        for name, points in self._points.items():
-            if name in values or name.startswith("eval_"):
-                points.cut_from(step)
+        for name, known in self._points.items():
+            if name in values or name.startswith(family):
+                known.cut_from(step)
         for name, value in values.items():
             points = self._points.get(name)
             if value is None or (points is None and len(self._points) >= MOST_METRICS):

@@ -30,6 +30,13 @@ ACTIONS: tuple[Action, ...] = (
         "Its curve of the same metric, with its own colour and sign.",
     ),
     Action("run.samples", "b", "samples", "Before and after", "Answers of the base and the tuned model.", "Samples"),
+    Action(
+        "run.matrix",
+        "M",
+        "matrix",
+        "Runs and matrix…",
+        "Of a multi-run: each merge with λ and drift, and the loss on every task after it.",
+    ),
     Action("run.replay", "P", "replay", "Play it again", "From its beginning, 20 times as fast; > is faster."),
     Action("run.zoom", "z", "zoom_panel", "Fill the screen", "The focused panel alone, or all again.", "Zoom"),
     Action("run.follow", "f", "follow", "Follow the newest", "Chart and log keep showing the newest.", "Follow"),

@@ -38,6 +38,15 @@ class RunLog(RunCharts):
 
         self.app.push_screen(AlertsScreen(self.model.alerts), self._to_alert)
 
+    def action_matrix(self) -> None:
+        """Runs, merges and losses of a multi-run."""
+        if self.model is None or not self.model.view.multi:
+            self.say("This is a single run; `multi-run` trains several and merges them.")
+            return
+        from backprop_tui.app.widgets.matrix import MatrixScreen
+
+        self.app.push_screen(MatrixScreen(self.model.view.multi))
+
     def _to_alert(self, alert: Alert | None) -> None:
         if alert is None:
             return

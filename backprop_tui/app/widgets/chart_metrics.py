@@ -31,6 +31,8 @@ _KNOWN = {
     "exact_match": Metric("exact match", "share", sparse=True),
     "token_accuracy": Metric("token accuracy", "share", noisy=True, beside="eval_token_accuracy"),
     "eval_token_accuracy": Metric("eval accuracy", "share", sparse=True),
+    "merge_share": Metric("merge λ", "share", sparse=True),
+    "merge_drift": Metric("merge drift", "drift", sparse=True),
     "grad_norm": Metric("grad norm", "norm", noisy=True),
     "lr": Metric("lr", "rate"),
     "tokens_per_s": Metric("tokens/s", "tok/s", noisy=True),

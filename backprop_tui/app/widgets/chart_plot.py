@@ -110,13 +110,17 @@ def _gutter(scale: Scale) -> int:
 
 
 def _lines_behind(canvas: Canvas, plot: Plot, glyphs: Glyphs) -> None:
-    """Where later attempts went on, and the ends of a range being chosen."""
+    """Where later attempts went on, where later runs of a multi-run begin, and the ends of a range being chosen."""
     import numpy as np
 
     source = plot.curves[0].source if plot.curves else None
     if source is not None and source.store.seams:
         for seam in source.to_units(np.array(source.store.seams, dtype=np.float64), plot.axis):
             canvas.line_at(float(seam), "┊" if glyphs.marks != "ascii" else ":", "grid")
+    # Only a run's own series knows of them.
+    if source is not None and (boundaries := getattr(source.store, "boundaries", ())):
+        for boundary in source.to_units(np.array(boundaries, dtype=np.float64), plot.axis):
+            canvas.line_at(float(boundary), "╎" if glyphs.marks != "ascii" else "|", "muted")
     for end in plot.selection or ():
         canvas.line_at(end, glyphs.axis, "focus")
 
