@@ -63,15 +63,16 @@ def wrong_rows(name: str, rows: int, wanted: Purpose, dropped: Mapping[str, int]
         return None
     held = max(found, key=lambda purpose: found[purpose])
     counted = " and ".join(f"{count:,} {_MANY[purpose]}" for purpose, count in found.items())
-    asking = objectives_for(wanted)
-    able = objectives_for(held)
-    who = f"objective={asking[0]}" if len(asking) == 1 else f"objectives {', '.join(asking[:-1])} and {asking[-1]}"
+    asking, able = objectives_for(wanted), objectives_for(held)
+    who, verb = f"objective={asking[0]}" if asking else "this", "learns"
+    if len(asking) > 1:
+        who, verb = f"objectives {', '.join(asking[:-1])} and {asking[-1]}", "learn"
     step = f"Choose data with {_MANY[wanted]}."
     if able:
         step = f"Set objective={' or '.join(able)}, or choose data with {_MANY[wanted]}{_COLUMNS[wanted]}."
     return DataError(
         "DATA_OTHER_PURPOSE",
-        f"{name} has {counted}, and {who} {'learns' if len(asking) == 1 else 'learn'} from {_MANY[wanted]}.",
+        f"{name} has {counted}, and {who} {verb} from {_MANY[wanted]}.",
         step,
         {"found": found, "wanted": wanted, "objectives": able},
     )

@@ -48,12 +48,12 @@ class MarkedCollator(Collator):
         return Collator(Sequences.plain(store), self._pad_id).batch(range(len(store)))
 
     def _mismatched(self, number: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """A row's prompt with the answer of the row before it, not longer than the longer of the two rows."""
+        """A row's prompt with the answer of the row before it, not longer than the longest row of all."""
         store = self._sequences.store
         ids, labels = store.row(number)
         other_ids, other_labels = store.row(number - 1 if number else len(store) - 1)
         prompt, answer = int((labels != IGNORED).argmax()), int((other_labels != IGNORED).argmax())
-        most = max(len(ids), len(other_ids))
+        most = int(store.lengths.max())
         masked = np.full(prompt, IGNORED, dtype=labels.dtype)
         return (
             np.concatenate([ids[:prompt], other_ids[answer:]])[:most],

@@ -1,0 +1,313 @@
+"""Every objective from its rows to its result: it learns, what it reports is what the papers' formulas give for the delivered
+weights loaded with plain PEFT and transformers, and an attempt that goes on takes the very steps of one that was not stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backprop_tui.config import paths
+from backprop_tui.data import training_set
+from backprop_tui.protocol.spec import ROWS_OF
+from backprop_tui.store.layout import create_run
+from tests.support.worker_driver import WorkerThread, checkpoint_dir, new_run, quick_spec, step_figures, train
+
+pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
+
+OBJECTIVES = ("dpo", "kto", "orpo", "simpo", "reward")
+#: Not the defaults, so that a figure worked out with those would not agree.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "dpo": {"beta": 0.2, "label_smoothing": 0.1, "nll_weight": 0.25},
+    "kto": {"beta": 0.2, "desirable_weight": 1.5, "undesirable_weight": 0.75},
+    "orpo": {"odds_weight": 0.3},
+    "simpo": {"simpo_beta": 1.5, "simpo_gamma": 0.5, "nll_weight": 0.25},
+    "reward": {"center_rewards": 0.02},
+}
+COMMON: dict[str, Any] = {"steps": 8, "save_every": 4, "eval_every": 4, "dropout": 0.1, "samples": 2, "rank": 8}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], WorkerThread]:
+    """One run of each objective, made when it is first asked for; it outlives the test's own home."""
+    root = tmp_path_factory.mktemp("runs")
+    made: dict[str, WorkerThread] = {}
+
+    def get(objective: str) -> WorkerThread:
+        if objective not in made:
+            spec = quick_spec(objective=objective, **COMMON, **SETTINGS[objective])
+            with WorkerThread(create_run(spec.model_dump(), root)) as worker:
+                worker.ended()
+            made[objective] = worker
+        return made[objective]
+
+    return get
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_it_learns_from_the_bundled_rows_and_tells_its_figures(trained, objective):
+    worker = trained(objective)
+    assert worker.ended()["outcome"] == "completed", worker.of("fault")
+    (plan,) = worker.of("plan")
+    assert (plan["train_rows"], plan["eval_rows"], plan["effective_batch"]) == (240, 32, 8)
+    before, _, after = worker.of("eval")
+    assert after["loss"] < before["loss"]
+    assert after["best"]
+    assert after["rewards/margin"] > before["rewards/margin"]
+    assert after["perplexity"] is None, "the loss is no likelihood"
+    for step in worker.of("step"):
+        assert all(math.isfinite(step[name]) for name in after if name.startswith(("rewards/", "logps/"))), step
+        assert step["tokens"] > 0
+        assert 0 < step["trained"] < step["tokens"]
+    assert len(worker.of("sample")) == (0 if objective == "reward" else 6)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_its_loss_is_that_of_the_paper_for_the_delivered_weights(trained, objective):
+    """All held-out rows, one by one, without our code: plain log-softmax over plainly loaded models."""
+    worker = trained(objective)
+    place = checkpoint_dir(worker.run, worker.events[-1])
+    found = _by_hand(objective, place)
+    reported = worker.of("eval", step=8)[0]
+    for name, value in found.items():
+        assert reported[name] == pytest.approx(value, rel=2e-4, abs=1e-5), name
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_going_on_takes_the_very_steps_of_an_undisturbed_run(trained, objective):
+    import torch
+    from safetensors.torch import load_file
+
+    worker = trained(objective)
+    place = checkpoint_dir(worker.run, worker.events[-1])
+    whole = load_file(place / "adapter_model.safetensors")
+    again = new_run(objective=objective, **COMMON, **SETTINGS[objective])
+    shutil.copytree(worker.run.checkpoint(4), again.checkpoint(4))
+    with WorkerThread(again, resume="checkpoints/step-000004") as second:
+        assert second.ended()["outcome"] == "completed", second.of("fault")
+    figures = step_figures(worker.events)
+    assert step_figures(second.events) == {step: figures[step] for step in range(5, 9)}
+    for name in ("rewards/margin", "loss"):
+        assert second.of("eval", step=8)[0][name] == worker.of("eval", step=8)[0][name]
+        assert second.of("step", step=8)[0][name] == worker.of("step", step=8)[0][name]
+    parts = load_file(checkpoint_dir(again, second.events[-1]) / "adapter_model.safetensors")
+    assert parts.keys() == whole.keys()
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+
+
+def test_micro_batches_of_any_size_make_the_same_step(home: Path) -> None:
+    """The mean is over the pairs of a step, so that a short last micro-batch weighs no more than its pairs."""
+    shapes = ((8, 1), (4, 2), (3, 3))
+    steps = {}
+    for size, accumulation in shapes:
+        worker = train(
+            objective="dpo",
+            batch_size=size,
+            accumulation=accumulation,
+            steps=2,
+            max_rows=8,
+            eval_split=0,
+            warmup=0,
+            order="file",
+        )
+        steps[size] = worker.of("step")
+    for size, _ in shapes[1:]:
+        for one, other in zip(steps[8], steps[size], strict=True):
+            assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+            assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
+            assert one["rewards/margin"] == pytest.approx(other["rewards/margin"], rel=1e-4, abs=1e-6)
+            assert one["tokens"] == other["tokens"]
+
+
+def test_all_weights_are_compared_with_those_the_run_began_from(home: Path) -> None:
+    """Full fine-tuning changes the base itself; what it found of the rows before is kept, also over a resume."""
+    settings = {
+        "objective": "dpo",
+        "method": "full",
+        "learning_rate": 1e-4,
+        "steps": 6,
+        "save_every": 3,
+        "max_rows": 40,
+    }
+    worker = train(**settings)
+    first = worker.of("step")[0]
+    assert first["rewards/margin"] == pytest.approx(0.0, abs=1e-4)
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert worker.of("step")[-1]["rewards/margin"] > 0.5
+    with WorkerThread(worker.run, resume="checkpoints/step-000003") as second:
+        assert second.ended()["outcome"] == "completed", second.of("fault")
+    before = step_figures(worker.events)
+    assert step_figures(second.events) == {step: before[step] for step in (4, 5, 6)}
+
+
+def test_a_whole_reward_model_loads_with_transformers_alone(home: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    worker = train(objective="reward", method="full", learning_rate=3e-4, steps=6, max_rows=40)
+    place = checkpoint_dir(worker.run, worker.ended())
+    model = AutoModelForSequenceClassification.from_pretrained(place).eval()
+    assert model.config.num_labels == 1
+    pairs = [(_score(model, pair.chosen.ids), _score(model, pair.rejected.ids)) for pair in _held("reward")]
+    right = sum(better > worse for better, worse in pairs) / len(pairs)
+    assert right == worker.of("eval")[-1]["rewards/accuracy"] > 0.9
+
+
+def test_a_quantised_base_learns_preferences_too(home: Path) -> None:
+    worker = train(objective="dpo", method="qlora", steps=4, max_rows=40)
+    assert worker.ended()["outcome"] == "completed", worker.of("fault")
+    assert worker.of("step")[-1]["rewards/margin"] > worker.of("step")[0]["rewards/margin"]
+
+
+@pytest.mark.parametrize("loss", ["ipo", "hinge", "robust"])
+def test_the_losses_beside_dpo_train(home: Path, loss: str) -> None:
+    worker = train(objective="dpo", dpo_loss=loss, label_smoothing=0.1, steps=4, max_rows=40)
+    assert worker.of("step")[-1]["loss"] < worker.of("step")[1]["loss"]
+
+
+def test_early_stopping_and_the_best_checkpoint_go_by_the_loss(home: Path) -> None:
+    worker = train(
+        objective="simpo",
+        steps=12,
+        eval_every=1,
+        early_stopping=1,
+        learning_rate=5e-2,
+        deliver="best",
+        max_rows=40,
+        rank=4,
+    )
+    end, evals = worker.ended(), worker.of("eval")[1:]
+    best = min(evals, key=lambda event: event["loss"])
+    assert "Stopped early" in end["reason"]
+    assert end["step"] < 12
+    assert end["checkpoint"] == f"checkpoints/step-{best['step']:06d}"
+
+
+# -- by hand ------------------------------------------------------------------------------------------------------------
+
+
+def _held(objective: str) -> list[Any]:
+    spec = quick_spec(objective=objective).in_force
+    built = training_set.build(spec.data, paths.demo_model_dir(), seed=spec.optim.seed, purpose=ROWS_OF[objective])
+    return list(built.eval)
+
+
+def _by_hand(objective: str, place: Path) -> dict[str, float]:
+    rows, options = _held(objective), SETTINGS[objective]
+    if objective == "reward":
+        return _reward(rows, place, options)
+    if objective == "kto":
+        return _kto(rows, place, options)
+    base, tuned = _base(), _tuned(place)
+    losses, margins = [], []
+    for pair in rows:
+        (better, m), (worse, n) = _logp(tuned, pair.chosen), _logp(tuned, pair.rejected)
+        if objective == "dpo":
+            beta, wrong = options["beta"], options["label_smoothing"]
+            ratio, other = better - _logp(base, pair.chosen)[0], worse - _logp(base, pair.rejected)[0]
+            loss = -(1 - wrong) * _log_sigmoid(beta * (ratio - other)) - wrong * _log_sigmoid(beta * (other - ratio))
+            loss -= options["nll_weight"] * better / m
+            margins.append(beta * (ratio - other))
+        elif objective == "orpo":
+            odds = [p / (1 - p) for p in (math.exp(better / m), math.exp(worse / n))]
+            loss = -better / m - options["odds_weight"] * _log_sigmoid(math.log(odds[0] / odds[1]))
+            margins.append(options["odds_weight"] * (better / m - worse / n))
+        else:
+            margins.append(options["simpo_beta"] * (better / m - worse / n))
+            loss = -_log_sigmoid(margins[-1] - options["simpo_gamma"]) - options["nll_weight"] * better / m
+        losses.append(loss)
+    right = sum(margin > 0 for margin in margins) / len(margins)
+    return {"loss": _mean(losses), "rewards/margin": _mean(margins), "rewards/accuracy": right}
+
+
+def _kto(rows: Sequence[Any], place: Path, options: dict[str, Any]) -> dict[str, float]:
+    """Measured in batches of four, longest rows first; each batch has its own point of reference."""
+    base, tuned = _base(), _tuned(place)
+    beta = options["beta"]
+    losses: list[float] = []
+    rewards: dict[bool, list[float]] = {True: [], False: []}
+    order = sorted(range(len(rows)), key=lambda number: -len(rows[number].row.ids))
+    for start in range(0, len(order), 4):
+        batch = order[start : start + 4]
+        drifts = []
+        for number in batch:
+            # The prompt of this row with the answer of the row before it.
+            prompt, answer = rows[number].row, rows[number - 1].row
+            begun, said = prompt.trained.index(True), answer.trained.index(True)
+            ids = prompt.ids[:begun] + answer.ids[said:]
+            mixed = _Row(ids, [False] * begun + answer.trained[said:])
+            drifts.append(_logp(tuned, mixed)[0] - _logp(base, mixed)[0])
+        zero = max(0.0, _mean(drifts))
+        for number in batch:
+            ratio = _logp(tuned, rows[number].row)[0] - _logp(base, rows[number].row)[0]
+            wanted = rows[number].wanted
+            weight = options["desirable_weight" if wanted else "undesirable_weight"]
+            gain = ratio - zero if wanted else zero - ratio
+            losses.append(weight * (1 - 1 / (1 + math.exp(-beta * gain))))
+            rewards[wanted].append(beta * ratio)
+    chosen, rejected = _mean(rewards[True]), _mean(rewards[False])
+    return {
+        "loss": _mean(losses),
+        "rewards/chosen": chosen,
+        "rewards/rejected": rejected,
+        "rewards/margin": chosen - rejected,
+    }
+
+
+def _reward(rows: Sequence[Any], place: Path, options: dict[str, Any]) -> dict[str, float]:
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification
+
+    base = AutoModelForSequenceClassification.from_pretrained(paths.demo_model_dir(), num_labels=1)
+    model = PeftModel.from_pretrained(base, place).eval()
+    scores = [(_score(model, pair.chosen.ids), _score(model, pair.rejected.ids)) for pair in rows]
+    losses = [-_log_sigmoid(a - b) + options["center_rewards"] * (a + b) ** 2 for a, b in scores]
+    right = sum(a > b for a, b in scores) / len(scores)
+    return {"loss": _mean(losses), "rewards/margin": _mean([a - b for a, b in scores]), "rewards/accuracy": right}
+
+
+class _Row:
+    def __init__(self, ids: list[int], trained: list[bool]) -> None:
+        self.ids, self.trained = ids, trained
+
+
+def _logp(model: Any, row: Any) -> tuple[float, int]:
+    """Log-probability of a row's learnt tokens, and how many they are."""
+    import torch
+
+    with torch.no_grad():
+        logps = model(input_ids=torch.tensor([row.ids])).logits[0].double().log_softmax(-1)
+    places = [place for place, learnt in enumerate(row.trained) if learnt]
+    return float(sum(logps[place - 1, row.ids[place]] for place in places)), len(places)
+
+
+def _score(model: Any, ids: list[int]) -> float:
+    import torch
+
+    with torch.no_grad():
+        return float(model(input_ids=torch.tensor([ids])).logits[0, 0])
+
+
+def _base() -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(paths.demo_model_dir()).eval()
+
+
+def _tuned(place: Path) -> Any:
+    from peft import PeftModel
+
+    assert json.loads((place / "adapter_config.json").read_text())["task_type"] == "CAUSAL_LM"
+    return PeftModel.from_pretrained(_base(), place).eval()
+
+
+def _log_sigmoid(value: float) -> float:
+    return -math.log1p(math.exp(-value)) if value > -30 else value
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
