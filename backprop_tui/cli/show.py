@@ -11,6 +11,7 @@ from backprop_tui.cli.dataset_words import dataset_facts
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json, add_run
 from backprop_tui.protocol.errors import EXIT_OK, DataError
+from backprop_tui.protocol.multi_words import summary_sentence, table
 from backprop_tui.protocol.resume_words import lineage_words, resume_sentence
 from backprop_tui.protocol.task_figures import words_of
 from backprop_tui.protocol.text import safe_block, safe_text
@@ -55,7 +56,12 @@ def run(args: Namespace, out: Output) -> int:
         family = {"parent": parent.to_dict() if parent else None, "forks": [fork.id for fork in forks]}
         out.json({**summary.to_dict(), "spec": spec, "dataset": dataset, **family, "checkpoints": listed})
         return EXIT_OK
-    for label, text in (*_facts(summary, spec, out), *_family(summary, parent, forks), *dataset_facts(dataset or {})):
+    for label, text in (
+        *_facts(summary, spec, out),
+        *_multi(summary),
+        *_family(summary, parent, forks),
+        *dataset_facts(dataset or {}),
+    ):
         out.line(out.style(f"{label:<{_LABEL}}", "dim") + text)
     for index, info in enumerate(saved):
         label = "checkpoints" if index == 0 else ""
@@ -64,6 +70,16 @@ def run(args: Namespace, out: Output) -> int:
         text = f"step {words.count(info.step)}  {words.size(info.bytes)}{f'  {marks}' if marks else ''}{problem}"
         out.line(out.style(f"{label:<{_LABEL}}", "dim") + text)
     return EXIT_OK
+
+
+def _multi(summary: RunSummary) -> Iterator[tuple[str, str]]:
+    """The merges and the matrix of a multi-run."""
+    if not summary.view.multi.get("rows"):
+        return
+    for at, line in enumerate(table(summary.view.multi)):
+        name, *cells = line
+        yield "" if at else "matrix", words.fit(name, 15) + "".join(words.fit(cell, 14, right=True) for cell in cells)
+    yield "", summary_sentence(summary.view.multi)
 
 
 def _family(summary: RunSummary, parent: Parent | None, forks: list[RunDir]) -> Iterator[tuple[str, str]]:
