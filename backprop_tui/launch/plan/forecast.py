@@ -203,7 +203,9 @@ def steps_of(spec: RunSpec, rows: RowFacts | None) -> tuple[int | None, int | No
         else:
             batches = math.ceil(round(sequences) / max(1, spec.optim.batch_size))
         per_epoch = max(1, math.ceil(batches / spec.optim.accumulation))
-    steps = spec.optim.steps or (math.ceil(spec.optim.epochs * per_epoch) if per_epoch else None)
+    # Each run of a multi-run takes its own steps, and its own epochs over its share of the rows.
+    whole = spec.optim.steps * spec.stages
+    steps = whole or (spec.stages * math.ceil(spec.optim.epochs * per_epoch / spec.stages) if per_epoch else None)
     return per_epoch, steps
 
 
