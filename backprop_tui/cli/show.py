@@ -102,6 +102,8 @@ def _facts(summary: RunSummary, spec: dict[str, Any], out: Output) -> Iterator[t
     elif not summary.state.live and summary.resume_step is not None and not view.result:
         yield "next", f"`backprop resume {summary.run.short_id}` continues from step {words.count(summary.resume_step)}"
     yield "model", f"{safe_text(summary.model)}  {safe_text(summary.method)}"
+    task = spec.get("task")
+    yield "objective", safe_text(task.get("objective", "sft") if isinstance(task, dict) else "sft")
     yield "data", safe_text(summary.data)
     yield "preset", safe_text(spec.get("preset", words.UNKNOWN))
     attempts = f"  (attempt {view.attempt})" if view.attempt > 1 else ""
