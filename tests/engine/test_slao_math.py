@@ -178,6 +178,12 @@ class TestSlao:
             stack = torch.stack([one[name] for one in tuned])
             assert bool((value >= stack.amin(0) - 1e-5).all() and (value <= stack.amax(0) + 1e-5).all())
 
+    def test_floor_and_constant_are_those_of_the_settings(self):
+        constant, floored = merger(scaling="constant", scale_constant=0.3), merger(scaling="linear", scale_floor=0.9)
+        for made, share in ((constant, 0.3), (floored, 0.9)):
+            merge_all(made, 1)
+            assert made.propose(adapter(2), 2).share == share
+
     def test_adaptive_scaling_merges_less_of_what_pulls_against(self):
         first = adapter(1)
         against = {name: -value if is_b(name) else value for name, value in first.items()}

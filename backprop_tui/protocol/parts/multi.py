@@ -76,7 +76,7 @@ class MultiPart(Part):
         "replay from",
         "the run before, any earlier row, or every earlier run in equal parts",
         advanced=True,
-        when=_ON,
+        when=f"{_ON},replay!=0",
     )
     lr_last: float = setting(
         0.0,
@@ -87,7 +87,11 @@ class MultiPart(Part):
         le=1.0,
     )
     lr_across: Literal["linear", "cosine", "constant"] = setting(
-        "linear", "lr across runs", "how the learning rate goes from the first run to the last", advanced=True, when=_ON
+        "linear",
+        "lr across runs",
+        "how the learning rate goes from the first run to the last",
+        advanced=True,
+        when=f"{_ON},lr_last!=0",
     )
     gate: Gate = setting(
         "off",
