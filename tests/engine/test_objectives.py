@@ -15,7 +15,9 @@ import pytest
 from backprop_tui.config import paths
 from backprop_tui.data import training_set
 from backprop_tui.protocol.spec import ROWS_OF
-from backprop_tui.store.layout import create_run
+from backprop_tui.store.layout import RunDir, create_run
+from backprop_tui.store.lineage import Parent, adopt
+from backprop_tui.store.resuming import checkpoint_at
 from tests.support.worker_driver import WorkerThread, checkpoint_dir, new_run, quick_spec, step_figures, train
 
 pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
@@ -185,6 +187,36 @@ def test_early_stopping_and_the_best_checkpoint_go_by_the_loss(home: Path) -> No
     assert "Stopped early" in end["reason"]
     assert end["step"] < 12
     assert end["checkpoint"] == f"checkpoints/step-{best['step']:06d}"
+
+
+def test_a_fork_compares_with_the_weights_it_began_from_and_keeps_comparing_with_them(home: Path) -> None:
+    """Preferences after imitation: the imitating policy is the reference, not the bare base. And a fork of that fork goes on
+    comparing with it, instead of with what it had become."""
+    taught = train(steps=12, max_rows=60, rank=8)
+    parent = checkpoint_dir(taught.run, taught.ended())
+    dpo = {"objective": "dpo", "rank": 8, "steps": 6, "max_rows": 40, "order": "file"}
+    child = _fork(taught.run, 12, **dpo)
+    with WorkerThread(child) as worker:
+        assert worker.ended()["outcome"] == "completed", worker.of("fault")
+    untaught = train(**dpo)
+    first = worker.of("step")[0]
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert first["rewards/margin"] == pytest.approx(0.0, abs=1e-4)
+    assert first["logps/chosen"] > untaught.of("step")[0]["logps/chosen"] + 5, "it did begin with what was taught"
+    assert parent.is_dir()
+
+    reached = worker.of("eval")[-1]["rewards/margin"]
+    assert reached > 0.5
+    with WorkerThread(_fork(child, 6, **{**dpo, "learning_rate": 1e-5})) as again:
+        assert again.ended()["outcome"] == "completed", again.of("fault")
+    assert again.of("eval")[0]["rewards/margin"] == pytest.approx(reached, rel=1e-4)
+
+
+def _fork(parent: RunDir, step: int, **settings: Any) -> RunDir:
+    noted = Parent(parent.id, step, "weights")
+    child = create_run(quick_spec(**settings).model_dump(), parent=noted.to_dict())
+    adopt(child, checkpoint_at(parent, step), "weights")
+    return child
 
 
 # -- by hand ------------------------------------------------------------------------------------------------------------
