@@ -255,7 +255,7 @@ class TestOptions:
     def test_too_few_rows_are_an_error_before_any_weights_move(self, home):
         worker = train(multi="windows", runs=5, run_rows=400)
         assert worker.of("fault")[0]["code"] == "MULTI_TOO_FEW_ROWS"
-        assert not worker.of("step")
+        assert not worker.of("phase", phase="load", detail="weights")
 
     @pytest.mark.parametrize(
         "settings", [{"method": "full"}, {"early_stopping": 2}, {"eval_split": 0.0, "gate": "eval"}]

@@ -132,6 +132,11 @@ class Session:
             check_same_data(resume, data.fingerprint, spec.data)
         else:
             check_after(self.run, data.fingerprint)
+        if spec.multi.multi != "off":
+            from backprop_tui.engine.worker.multi.stages import tasks_of
+
+            # Data too small for its runs is known now; the weights can be spared.
+            tasks_of(spec, data)
         self._keep_fingerprint(data.fingerprint)
         self._go_on()
         sharing = self._sharing(spec, data)
