@@ -219,6 +219,19 @@ def _fork(parent: RunDir, step: int, **settings: Any) -> RunDir:
     return child
 
 
+def test_the_plan_of_pairs_counts_both_halves_once(home: Path) -> None:
+    from backprop_tui.engine.worker.dataset import stored
+    from backprop_tui.engine.worker.objectives.pairs import paired
+    from backprop_tui.engine.worker.precision import choose_precision
+    from backprop_tui.engine.worker.probe import expected
+
+    spec = quick_spec(objective="dpo").in_force
+    sequences = paired(stored(_held("dpo")))
+    setup, _ = expected(spec, paths.demo_model_dir(), sequences, 4, choose_precision(spec))
+    assert setup is not None
+    assert (setup.batch.rows, setup.batch.longest) == (8, int(sequences.lengths.max()))
+
+
 # -- by hand ------------------------------------------------------------------------------------------------------------
 
 

@@ -59,10 +59,13 @@ def expected(
         return None, None
     gpu = precision.device.type == "cuda"
     longest = largest(sequences, batch_size)
-    rows = [row for number in longest for row in sequences.packs[number]]
     lengths, learnt = sequences.store.lengths, sequences.store.learnt_lengths
-    whole = [int(lengths[row]) for row in rows]
-    setup = setup_of(spec, shape, whole, [int(learnt[row]) for row in rows], gpu=gpu, batch_size=len(rows))
+    # The plan takes a pair as one, as long as its longer half, and knows that both go through the model.
+    groups = [sequences.packs[number] for number in longest]
+    if sequences.packed:
+        groups = [[row] for pack in groups for row in pack]
+    whole, taught = [int(max(lengths[list(rows)])) for rows in groups], [int(learnt[list(rows)].sum()) for rows in groups]
+    setup = setup_of(spec, shape, whole, taught, gpu=gpu, batch_size=len(groups))
     if not sequences.packed and batch_size > 1 and lengths.min() < lengths.max():
         # Elsewhere rows as long as these are drawn with shorter ones, and padding brings a mask.
         padded = dataclasses.replace(setup.batch, masked=True, mask_rows=setup.batch.rows)
