@@ -74,5 +74,5 @@ def wrong_rows(name: str, rows: int, wanted: Purpose, dropped: Mapping[str, int]
         "DATA_OTHER_PURPOSE",
         f"{name} has {counted}, and {who} {verb} from {_MANY[wanted]}.",
         step,
-        {"found": found, "wanted": wanted, "objectives": able},
+        {"found": found, "wanted": wanted, "objectives": able, "dropped": dict(dropped)},
     )

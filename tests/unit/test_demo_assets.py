@@ -50,10 +50,25 @@ def test_files_are_what_the_manifest_says() -> None:
     manifest = json.loads((DEMO / "MANIFEST.json").read_text())["files"]
     present = {path.relative_to(DEMO).as_posix() for path in DEMO.rglob("*") if path.is_file()}
     assert present == {"MANIFEST.json", *manifest}
-    assert present == {"MANIFEST.json", "train.jsonl", "eval.jsonl", *(f"model/{name}" for name in MODEL_FILES)}
+    rows = {f"{kind}{split}.jsonl" for kind in ("", "pairs-", "marked-") for split in ("train", "eval")}
+    assert present == {"MANIFEST.json", *rows, *(f"model/{name}" for name in MODEL_FILES)}
     for name, facts in manifest.items():
         content = (DEMO / name).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (facts["bytes"], facts["sha256"]), name
+
+
+def test_pairs_and_marked_answers_are_the_chats_again(tmp_path: Path) -> None:
+    from backprop_tui.engine.worker.build_demo import write_choices
+
+    for split in ("train", "eval"):
+        (tmp_path / f"{split}.jsonl").write_bytes(paths.demo_data_file(split).read_bytes())
+    write_choices(tmp_path)
+    for split in ("train", "eval"):
+        for kind in ("pairs-", "marked-"):
+            assert (tmp_path / f"{kind}{split}.jsonl").read_bytes() == paths.demo_data_file(split, kind).read_bytes()
+        pairs = [json.loads(line) for line in paths.demo_data_file(split, "pairs-").read_text().splitlines()]
+        assert [_plain(pair["chosen"]) for pair in pairs] == [pair["rejected"] for pair in pairs]
+        assert [pair["prompt"] for pair in pairs] == [row[0]["content"] for row in _rows(split)][: len(pairs)]
 
 
 def test_the_model_is_small_and_holds_only_its_tensors() -> None:

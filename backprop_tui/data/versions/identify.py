@@ -49,7 +49,8 @@ def fingerprint_data(
     words = data.words if isinstance(data, DataSet) else data
     part = part.model_copy(update={"path": words})
     if model_dir is not None:
-        built = training_set.build(part, model_dir, seed=seed, on_progress=on_progress)
+        _, purpose = scan_any(training_set.data_sets(part)[0], part)
+        built = training_set.build(part, model_dir, seed=seed, purpose=purpose, on_progress=on_progress)
         return with_id(built.fingerprint)
     train, held_out = training_set.data_sets(part)
     if isinstance(data, DataSet):

@@ -129,7 +129,7 @@ def test_the_demo_may_move_with_the_program(tmp_path: Path, monkeypatch: pytest.
     places = {kind: tmp_path / paths.demo_data_file(kind).name for kind in ("train", "eval")}
     for kind, place in places.items():
         place.write_bytes(paths.demo_data_file(kind).read_bytes())
-    monkeypatch.setattr(paths, "demo_data_file", lambda kind="train": places[kind])
+    monkeypatch.setattr(paths, "demo_data_file", lambda split="train", kind="": places[split])
     check_launched(DataPart(), record)
     with places["eval"].open("ab") as file:
         file.write(b"\n")

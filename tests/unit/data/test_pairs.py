@@ -18,6 +18,7 @@ from backprop_tui.data.rendering.chat import ChatTokenizer
 from backprop_tui.data.rendering.encoded import Measure
 from backprop_tui.data.rendering.joined import Noted, Pair, joined, parts_of
 from backprop_tui.data.training_set import TrainingSet
+from backprop_tui.data.versions.identify import fingerprint_data
 from backprop_tui.launch import preflight
 from backprop_tui.protocol.errors import BackpropError, DataError, UsageError
 from backprop_tui.protocol.fields import with_overrides
@@ -210,3 +211,12 @@ def test_rows_are_joined_as_they_are_counted(row: Normalised, most: int) -> None
 
 
 _LOADED: list[ChatTokenizer] = []
+
+
+def test_the_fingerprint_of_pairs_is_that_of_the_run_that_learns_from_them(tokenizer: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", PAIR, {**PAIR, "prompt": "And down?"})
+    part = DataPart(path=str(path), eval_split=0.0)
+    run = training_set.build(part, PLACE, seed=1, purpose="preference", tokenizer=tokenizer).fingerprint
+    alone = fingerprint_data(str(path), part, seed=1, model_dir=PLACE)
+    assert {name: value for name, value in alone.items() if name != "id"} == run
+    assert run["train"]["rows"] == 2
