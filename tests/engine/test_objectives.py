@@ -232,6 +232,31 @@ def test_the_plan_of_pairs_counts_both_halves_once(home: Path) -> None:
     assert (setup.batch.rows, setup.batch.longest) == (8, int(sequences.lengths.max()))
 
 
+def test_kto_says_where_its_weights_do_not_make_up_for_rare_answers(home: Path) -> None:
+    import numpy as np
+
+    from backprop_tui.engine.worker.objectives.kto import unbalanced
+    from backprop_tui.protocol.spec import TaskPart
+
+    rare = np.array([True] * 10 + [False] * 40)
+    assert "a wanted weight of 4 to 5.3" in unbalanced(TaskPart(), rare)
+    assert not unbalanced(TaskPart(desirable_weight=4.0), rare)
+    assert not unbalanced(TaskPart(), np.array([True, False]))
+    assert unbalanced(TaskPart(), np.array([True])).startswith("KTO_ONE_KIND")
+    worker = train(objective="kto", steps=1, desirable_weight=9.0, max_rows=20)
+    assert [line for line in worker.of("log", level="warn") if "KTO_UNBALANCED" in line["message"]]
+
+
+@pytest.mark.parametrize("objective", ["dpo", "reward"])
+def test_what_moves_the_weights_goes_with_every_objective(home: Path, objective: str) -> None:
+    worker = train(
+        objective=objective, steps=3, max_rows=20, neftune=5, gradient_checkpointing="full", lora_plus=4.0, dora=True,
+        optimizer="adafactor", schedule="wsd", eval_split=0, samples=0,
+    )  # fmt: skip
+    assert worker.ended()["outcome"] == "completed", worker.of("fault")
+    assert len(worker.of("step")) == 3
+
+
 # -- by hand ------------------------------------------------------------------------------------------------------------
 
 

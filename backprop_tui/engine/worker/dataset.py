@@ -94,11 +94,17 @@ def load_data(spec: RunSpec, directory: Path, phase: Phase) -> RunData:
 
 
 def stored(rows: Sequence[Learnt]) -> RowStore:
-    """Rows as the trainer reads them, renderings of one row after each other; labels of marked answers are noted as `wanted`."""
+    """Rows as the trainer reads them, renderings of one row after each other.
+
+    Noted beside them: `wanted`, the labels of marked answers, and `columns`, the other columns of bare prompts (dicts).
+    """
     store = RowStore(rendering for row in rows for rendering in renderings_of(row))
     marks = [row.wanted for row in rows if isinstance(row, Noted) and row.wanted is not None]
     if marks:
         store.notes["wanted"] = np.array(marks, dtype=bool)
+    columns = [row.columns for row in rows if isinstance(row, Noted) and row.columns is not None]
+    if columns:
+        store.notes["columns"] = np.array(columns, dtype=object)
     return store
 
 

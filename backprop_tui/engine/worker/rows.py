@@ -47,7 +47,7 @@ class RowStore:
     neighbouring row must not be taught to.
 
     Attributes:
-        notes: numbers that belong to the rows, by name, each of shape (rows,).
+        notes: what belongs to the rows beside their tokens, by name, each of shape (rows,).
     """
 
     def __init__(self, rows: Iterable[TokenRow]) -> None:

@@ -45,7 +45,13 @@ class RunPart(Part):
         ge=0,
     )
     samples: int = setting(
-        3, "samples", "answers generated from held-out prompts at each evaluation", advanced=True, ge=0, le=512
+        3,
+        "samples",
+        "answers generated from held-out prompts at each evaluation",
+        advanced=True,
+        when="objective!=reward",
+        ge=0,
+        le=512,
     )
     sample_tokens: int = setting(
         96,

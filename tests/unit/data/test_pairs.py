@@ -165,6 +165,9 @@ def test_pairs_are_never_packed_and_a_packing_named_for_them_is_refused(home: Pa
             compose("dpo", {name: "everything" if name == "train_on" else "on"}, model="demo")
         assert refusal.value.code == "SETTING_WITHOUT_EFFECT"
     with pytest.raises(UsageError) as refusal:
+        compose("reward", {"samples": "3"}, model="demo")
+    assert refusal.value.code == "SETTING_WITHOUT_EFFECT", "a model that scores says nothing"
+    with pytest.raises(UsageError) as refusal:
         compose("dpo", {"multi": "windows"}, model="demo")
     assert "choose objective sft" in refusal.value.cause
 

@@ -24,6 +24,8 @@ from backprop_tui.protocol.spec import RunSpec, TaskPart
 
 #: Keys of a batch for the mismatched rows, before those of `Collator`.
 _OTHER = "other_"
+#: How far the weights may be from the advice before it is given.
+_TOLERATED = 1.25
 
 
 class MarkedCollator(Collator):
@@ -76,7 +78,7 @@ class KtoTrainer(JudgingTrainer):
         return MarkedCollator(sequences, self.pad_id)
 
     def judge(self, model: Any, inputs: dict[str, Any]) -> Judged:
-        """λ_D (1 - σ(β (r - z))) of wanted answers and λ_U (1 - σ(β (z - r))) of others (equations 7 and 8)."""
+        """λ_D (1 - σ(β (r - z))) of wanted answers and λ_U (1 - σ(β (z - r))) of others (section 4)."""
         task = self._task
         with torch.no_grad():
             others = {name.removeprefix(_OTHER): value for name, value in inputs.items() if name.startswith(_OTHER)}
@@ -106,6 +108,30 @@ class KtoTrainer(JudgingTrainer):
         return figures
 
 
+def unbalanced(task: TaskPart, wanted: np.ndarray[Any, Any]) -> str:
+    """What to say where the weights do not make up for how rare wanted or unwanted answers are; "" where they do.
+
+    The paper advises wanted weight times number to be 1 to 4/3 of the same of unwanted ones (section 4).
+
+    Args:
+        task: the weights.
+        wanted: of each row whether it is wanted.
+    """
+    good = int(wanted.sum())
+    bad = len(wanted) - good
+    if not good or not bad:
+        kind = "unwanted" if good else "wanted"
+        return f"KTO_ONE_KIND: there is no {kind} answer among {len(wanted):,} rows, so nothing tells better from worse."
+    share = task.desirable_weight * good / max(task.undesirable_weight * bad, 1e-12)
+    if 1 / _TOLERATED <= share <= 4 / 3 * _TOLERATED:
+        return ""
+    advised = task.undesirable_weight * bad / good
+    return (
+        f"KTO_UNBALANCED: {good:,} wanted answers against {bad:,} unwanted ones; a wanted weight of "
+        f"{advised:.2g} to {advised * 4 / 3:.2g} would make up for it."
+    )
+
+
 class Kto:
     """KTO."""
 
@@ -119,6 +145,8 @@ class Kto:
 
     def prepare(self, ground: Ground) -> dict[str, bytes]:
         """Note what the weights the run begins from find of every answer, and of every answer under another prompt."""
+        if words := unbalanced(ground.spec.task, ground.train.store.notes["wanted"]):
+            ground.sink.log("warn", "worker", words)
         return fill_reference(
             ground,
             {
