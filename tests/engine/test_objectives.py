@@ -257,6 +257,21 @@ def test_what_moves_the_weights_goes_with_every_objective(home: Path, objective:
     assert len(worker.of("step")) == 3
 
 
+def test_commands_are_obeyed_whatever_is_learnt(home: Path) -> None:
+    run = new_run(objective="kto", steps=400, samples=0)
+    with WorkerThread(run) as worker:
+        worker.wait_for("step", step=2)
+        assert worker.obeyed("pause")["ok"]
+        assert worker.obeyed("evaluate")["ok"]
+        assert "rewards/margin" in worker.of("eval")[-1]
+        assert worker.obeyed("checkpoint")["ok"]
+        assert worker.obeyed("resume")["ok"]
+        assert worker.obeyed("stop")["ok"]
+        end = worker.ended()
+    assert end["outcome"] == "stopped"
+    assert (run.path / end["checkpoint"] / "reference.npz").is_file()
+
+
 # -- by hand ------------------------------------------------------------------------------------------------------------
 
 

@@ -121,7 +121,9 @@ def unbalanced(task: TaskPart, wanted: np.ndarray[Any, Any]) -> str:
     bad = len(wanted) - good
     if not good or not bad:
         kind = "unwanted" if good else "wanted"
-        return f"KTO_ONE_KIND: there is no {kind} answer among {len(wanted):,} rows, so nothing tells better from worse."
+        return (
+            f"KTO_ONE_KIND: there is no {kind} answer among {len(wanted):,} rows, so nothing tells better from worse."
+        )
     share = task.desirable_weight * good / max(task.undesirable_weight * bad, 1e-12)
     if 1 / _TOLERATED <= share <= 4 / 3 * _TOLERATED:
         return ""
