@@ -262,7 +262,11 @@ def write_choices(target: Path) -> None:
         chats = [json.loads(line)["messages"] for line in lines]
         pairs = [{"prompt": row[0]["content"], "chosen": row[1]["content"], "rejected": plain_of(row)} for row in chats]
         marked = [
-            {"prompt": pair["prompt"], "completion": pair["rejected" if place % 2 else "chosen"], "label": not place % 2}
+            {
+                "prompt": pair["prompt"],
+                "completion": pair["rejected" if place % 2 else "chosen"],
+                "label": not place % 2,
+            }
             for place, pair in enumerate(pairs)
         ]
         for kind, rows in (("pairs", pairs), ("marked", marked)):

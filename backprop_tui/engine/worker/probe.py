@@ -64,7 +64,10 @@ def expected(
     groups = [sequences.packs[number] for number in longest]
     if sequences.packed:
         groups = [[row] for pack in groups for row in pack]
-    whole, taught = [int(max(lengths[list(rows)])) for rows in groups], [int(learnt[list(rows)].sum()) for rows in groups]
+    whole, taught = (
+        [int(max(lengths[list(rows)])) for rows in groups],
+        [int(learnt[list(rows)].sum()) for rows in groups],
+    )
     setup = setup_of(spec, shape, whole, taught, gpu=gpu, batch_size=len(groups))
     if not sequences.packed and batch_size > 1 and lengths.min() < lengths.max():
         # Elsewhere rows as long as these are drawn with shorter ones, and padding brings a mask.
