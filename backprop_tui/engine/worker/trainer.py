@@ -95,6 +95,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         rate_factor: set before `train` by a fork that keeps its parent's optimiser: the parent's learning rates are multiplied
             by it and go on along this run's own schedule. None leaves what the checkpoint says.
         rows_per_pass: most rows of a packed sequence in one pass; 0 leaves sequences whole.
+        keepsakes: files by name that every checkpoint holds, as `Objective.prepare` gave them.
         shared_out: whether each process holds a part of the weights only; set before `train`. shared_out_in: format of the
             matrix products then, None for that of the weights.
     """
@@ -115,6 +116,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self._step_batches: tuple[str, ...] = ()
         self.rate_factor: float | None = None
         self.rows_per_pass = 0
+        self.keepsakes: Mapping[str, bytes] = {}
         self.shared_out = False
         self.shared_out_in: torch.dtype | None = None
         self.pad_id = int(options["processing_class"].pad_token_id)
