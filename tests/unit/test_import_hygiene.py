@@ -64,7 +64,7 @@ def test_a_module_brings_nothing_heavy(module: str, forbidden: set[str]) -> None
         (["data", "inspect", "demo"], TRAINING | SCREEN),
         (["train", "demo", "--set", "rnak=3"], TRAINING | SCREEN | DATA),
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
 def test_a_command_brings_nothing_heavy(argv: list[str], forbidden: set[str]) -> None:
     assert not loaded(f"from backprop_tui.cli.main import main\nmain({argv!r})") & forbidden
