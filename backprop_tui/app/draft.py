@@ -17,6 +17,7 @@ from backprop_tui.config import paths
 from backprop_tui.protocol.errors import BackpropError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
+    from backprop_tui.config.advice import Sizes
     from backprop_tui.config.presets import Preset
     from backprop_tui.protocol.fields import Setting
     from backprop_tui.protocol.spec import DataPart, RunSpec
@@ -76,6 +77,7 @@ class Draft:
         self._past: list[_Choice] = []
         self._built: tuple[_Choice, RunSpec] | None = None
         self._recalled: _Choice | None = None
+        self._sizes: tuple[str, str, Sizes] | None = None
         self.scans = Scans()
 
     def begin(self, *, model: str, preset: str) -> None:
@@ -207,11 +209,29 @@ class Draft:
         else:
             self._change(replace(self._now, mappings=mappings))
 
+    def learn(self, sizes: Sizes) -> bool:
+        """Note what is known of the model and the rows; what the preset leaves to advice follows it while they are chosen.
+
+        Returns:
+            Whether that changed anything.
+        """
+        before, known = self.spec(), (self.model, self.data, sizes)
+        if known == self._sizes:
+            return False
+        self._sizes = known
+        built = self._build(self._now)
+        if built == before:
+            return False
+        self._built = (self._now, built)
+        return True
+
     def differences(self) -> list[tuple[Setting, Any, Any]]:
-        """Changed settings as (setting, preset's value, value now); data and model are choices, not changes."""
+        """Changed settings that count, as (setting, preset's value, value now); data and model are choices, not changes."""
+        from backprop_tui.protocol.effects import applies
         from backprop_tui.protocol.fields import differences
 
-        return differences(self.spec(), self.base())
+        spec = self.spec()
+        return [change for change in differences(spec, self.base()) if applies(change[0], spec)]
 
     def use_data(self, words: str) -> None:
         """Train on this data (`demo`, a file, a folder, a mixture), with the mapping of columns that was made for it."""
@@ -351,7 +371,10 @@ class Draft:
             own["base"] = wanted.model
         if wanted.data is not None:
             own["path"] = wanted.data
-        return preset_spec(wanted.preset, _local_model(wanted.model or DEMO), own)
+        known = self._sizes
+        fits = known is not None and known[:2] == (wanted.model or DEMO, wanted.data or DEMO)
+        sizes = known[2] if known is not None and fits else None
+        return preset_spec(wanted.preset, _local_model(wanted.model or DEMO), own, sizes=sizes)
 
 
 def _text(value: Any) -> str | None:

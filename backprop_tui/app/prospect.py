@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.app.jobs import Cancelled, in_thread
-from backprop_tui.launch.estimate import Estimate, Shapes, estimate
+from backprop_tui.config.advice import Sizes
+from backprop_tui.launch.estimate import Estimate, Shapes, adapter_parameters, estimate
 from backprop_tui.protocol.errors import BackpropError
 
 if TYPE_CHECKING:
@@ -89,6 +90,19 @@ class Prospect:
     def plan(self, spec: RunSpec) -> Forecast | None:
         """The plan of this very spec; None while it is being worked out."""
         return self._plan[1] if self._plan is not None and self._plan[0] == spec else None
+
+    def sizes(self, spec: RunSpec) -> Sizes:
+        """What advice goes by, as far as it is known."""
+        shape = (self._model.get(spec.model.base) or (None, ""))[0]
+        shapes, rows, plan = self._shapes.get(spec.model.base), self._lengths.get(_lengths_key(spec)), self.plan(spec)
+        return Sizes(
+            width=shape.hidden if shape is not None else None,
+            family=shape.family if shape is not None else None,
+            parameters=shape.parameters if shape is not None else None,
+            per_rank=adapter_parameters(shapes, 1, spec.lora.targets) or None if shapes else None,
+            learnt=rows.trained_tokens if rows is not None else None,
+            steps=plan.steps if plan is not None else None,
+        )
 
     def checks(self, spec: RunSpec) -> list[Check]:
         """What speaks for and against this very spec, beside what `error` says; empty while it is being worked out."""

@@ -16,6 +16,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("name", metavar="NAME", nargs="?", help="show this preset's settings")
     parser.add_argument("--settings", action="store_true", help="list every setting that --set takes")
+    parser.add_argument(
+        "-m", "--model", help="work out for this model what NAME leaves to advice: a directory, a hub id, `demo`"
+    )
+    parser.add_argument("-d", "--data", help="and for these rows")
     add_json(parser)
 
 
@@ -26,7 +30,7 @@ def run(args: Namespace, out: Output) -> int:
     elif args.name is None:
         _presets(out)
     else:
-        _one(args.name, out)
+        _one(args.name, args.model, args.data, out)
     return EXIT_OK
 
 
@@ -40,23 +44,36 @@ def _presets(out: Output) -> None:
         out.say(str(problem))
 
 
-def _one(name: str, out: Output) -> None:
+def _one(name: str, model: str | None, data: str | None, out: Output) -> None:
     from backprop_tui.config.presets import preset_spec
+    from backprop_tui.data.models import resolve_model
+    from backprop_tui.launch.advising import advised_spec, found_sizes, said
     from backprop_tui.protocol.fields import find_setting, format_value
 
     preset = find_preset(name)
-    spec = preset_spec(name)
+    given = {key: value for key, value in (("base", model), ("path", data)) if value is not None}
+    place = None if model is None else resolve_model(model)
+    # Rows are tokenised for the rank's sake only where somebody named them.
+    spec = advised_spec(name, place, given) if data is not None else preset_spec(name, place, given)
+    sizes = found_sizes(spec, place, rows=data is not None)
+    advice = said(spec, sizes)
     if out.as_json:
-        out.json({**_words(name), "spec": spec.model_dump(mode="json")})
+        out.json({**_words(name), "spec": spec.model_dump(mode="json"), "advice": advice})
         return
     out.line(f"{out.style(preset.name, 'bold')}  {preset.about}")
     out.line(out.style(safe_text(preset.path), "dim"))
     rows = []
     for key, written in preset.settings.items():
         setting = find_setting(key)
-        value = str(written) if written == "advised" else format_value(setting, setting.get(spec))
+        value = format_value(setting, setting.get(spec))
+        if written == "advised":
+            value = f"advised, {value}" if model is not None else "advised"
         rows.append((setting.key, safe_text(value), setting.unit, setting.help))
     out.table(("setting", "value", "unit", "help"), rows, right=(1,), flexible=3)
+    if preset.source:
+        out.line(f"\n{out.style('from', 'bold')}  {preset.source}")
+    for line in advice:
+        out.line(out.style(safe_text(line), "dim"))
 
 
 def _settings(name: str | None, out: Output) -> None:
@@ -80,6 +97,7 @@ def _settings(name: str | None, out: Output) -> None:
                     "maximum": s.maximum,
                     "value": s.get(spec),
                     "advanced": s.advanced,
+                    "when": s.when,
                 }
                 for s in settings()
             ]
@@ -99,6 +117,7 @@ def _words(name: str) -> dict[str, Any]:
         "name": preset.name,
         "title": preset.title,
         "about": preset.about,
+        "source": preset.source,
         "bundled": preset.bundled,
         "path": str(preset.path),
         "settings": dict(preset.settings),

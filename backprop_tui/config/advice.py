@@ -84,13 +84,13 @@ def rate_advice(method: str, sizes: Sizes) -> Advice:
     """The learning rate for imitation with a method."""
     if method == "full":
         return Advice(
-            "learning_rate", FULL_RATE, f"{FULL_RATE:.1e} suits training all weights, a tenth of an adapter's rate "
+            "learning_rate", FULL_RATE, f"{_rate(FULL_RATE)} suits training all weights, a tenth of an adapter's rate "
             "(LoRA Without Regret)"
         )  # fmt: skip
     rate = advised_learning_rate(sizes.width, sizes.family)
     if not sizes.width:
-        return Advice("learning_rate", rate, f"{rate:.1e} is usual for adapters; the model's width is not known yet")
-    words = f"{rate:.1e} suits an adapter on a model {sizes.width:,} wide (Tinker's rate, kept within 2e-4 to 5e-4)"
+        return Advice("learning_rate", rate, f"{_rate(rate)} is usual for adapters; the model's width is not known yet")
+    words = f"{_rate(rate)} suits an adapter on a model {sizes.width:,} wide (Tinker's rate, kept within 2e-4 to 5e-4)"
     if sizes.steps is not None and sizes.steps < _SHORT:
         words += f"; {sizes.steps:,} steps are few and bear up to half more (LoRA Without Regret)"
     return Advice("learning_rate", rate, words)
@@ -133,9 +133,9 @@ def cautions(spec: RunSpec, sizes: Sizes) -> list[str]:
     if spec.task.objective == "sft":
         advised, rate = rate_advice(spec.model.method, sizes).value, spec.optim.learning_rate
         if rate > advised * _FAR:
-            said.append(f"A learning rate of {rate:.1e} is {rate / advised:.0f} times the advised {advised:.1e}.")
+            said.append(f"A learning rate of {_rate(rate)} is {rate / advised:.0f} times the advised {_rate(advised)}.")
         elif rate < advised / _FAR:
-            said.append(f"A learning rate of {rate:.1e} is far below the advised {advised:.1e}.")
+            said.append(f"A learning rate of {_rate(rate)} is far below the advised {_rate(advised)}.")
     pissa = adapter and spec.lora.adapter_start == "pissa" and spec.model.method == "lora" and not spec.lora.dora
     served = spec.lora.rank * (2 if pissa else 1)
     if adapter and served > VLLM_RANK:
@@ -162,6 +162,12 @@ def _rank_of(spec: RunSpec, sizes: Sizes) -> Advice:
             "to keep up with training all weights (Tinker's rule of size)"
         )  # fmt: skip
     return rank_advice(sizes, sorted({*RANKS, rank}))
+
+
+def _rate(value: float) -> str:
+    """`4.8e-4`."""
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def _short(count: float) -> str:

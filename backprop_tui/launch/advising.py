@@ -60,8 +60,13 @@ def advised_spec(preset: str, place: Path | None, overrides: Mapping[str, Any]) 
     given = {find_setting(key).key for key in overrides}
     if place is None or "rank" in given or "rank" not in find_preset(preset).advised or spec.model.method == "full":
         return spec
-    sizes = replace(model_sizes(spec, place), learnt=tokens_to_learn(spec, place))
-    return preset_spec(preset, place, overrides, sizes=sizes)
+    return preset_spec(preset, place, overrides, sizes=found_sizes(spec, place, rows=True))
+
+
+def found_sizes(spec: RunSpec, place: Path | None, *, rows: bool) -> Sizes:
+    """What the model's directory says and, where asked, its rows."""
+    sizes = model_sizes(spec, place)
+    return replace(sizes, learnt=tokens_to_learn(spec, place)) if rows and place is not None else sizes
 
 
 def planned_sizes(spec: RunSpec, plan: Forecast) -> Sizes:

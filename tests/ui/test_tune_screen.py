@@ -82,7 +82,7 @@ async def test_presets_follow_the_cursor_once_and_stay() -> None:
 async def test_choices_models_and_advanced_settings_by_keyboard() -> None:
     app = BackpropApp("tune")
     async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "advanced (")
+        await shows(pilot, "as in the preset")
         await type_text(pilot, "/seed")
         await pilot.press("enter", "a")
         await shows(pilot, "gradient clip")

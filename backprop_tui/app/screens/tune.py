@@ -37,6 +37,7 @@ from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.app.widgets.presets import PresetTable
 from backprop_tui.app.widgets.sheet import Sheet
 from backprop_tui.app.widgets.table import LiveTable
+from backprop_tui.config.advice import Sizes, advise, cautions
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 
@@ -63,6 +64,8 @@ class TuneScreen(Room):
         self._ready = False
         self._field_left = ""
         self._launching = False
+        self._advice: Mapping[str, str] = {}
+        self._cautions: Sequence[str] = ()
 
     def compose_body(self) -> ComposeResult:
         """Three columns, or a stack, and the help line."""
@@ -180,11 +183,16 @@ class TuneScreen(Room):
 
     def _show_about(self) -> None:
         preset = self._presets.get(self.draft.preset)
-        about = preset.about if preset else ""
+        about = [preset.about] if preset else []
+        if preset and preset.source:
+            about.append(f"From: {preset.source}")
+        about += self._cautions
 
         def build(width: int, height: int) -> Sequence[Line]:
             head: list[Line] = [((f"about {safe_text(self.draft.preset, limit=40)}", "strong"),)]
-            return [*head, *(((line, "muted"),) for line in wrap(about, width))]
+            for words in about:
+                head += [((line, "muted"),) for line in wrap(words, width)]
+            return head
 
         self.query_one("#about", Sheet).show(build)
 
@@ -196,12 +204,19 @@ class TuneScreen(Room):
         setting = self._setting_here()
         problem, field = self._problem, self.form.lines.current
         note = field.note if field is not None else ""
-        self.query_one("#help-line", Sheet).show(lambda width, height: [help_line(setting, problem, width, note)])
+        advice = self._advice.get(setting.key, "") if setting is not None else ""
+        self.query_one("#help-line", Sheet).show(
+            lambda width, height: [help_line(setting, problem, width, note, advice)]
+        )
 
     def _show_prospect(self) -> None:
         """Estimate and checks, as far as they are known."""
         spec, prospect = self._spec, self._prospect
         if spec is None:
+            return
+        sizes = prospect.sizes(spec)
+        if self._take_advice(spec, sizes):
+            self.refresh_all()
             return
         found, ascii_only = prospect.estimate(spec), glyphs_of(self).marks == "ascii"
         plan = prospect.plan(spec)
@@ -213,6 +228,20 @@ class TuneScreen(Room):
         short = {"good": "ready", "bad": "1 problem"}.get(role, words)
         self.query_one("#checks-panel", Panel).label(facts=((short, role),))
         self.query_one("#estimate-panel", Panel).label(facts=((short, role),) if not self.wide else "")
+
+    def _take_advice(self, spec: RunSpec, sizes: Sizes) -> bool:
+        """Say what suits this model and these rows; whether a value that was left to advice changed by it."""
+        try:
+            if self.draft.learn(sizes):
+                return True
+        except BackpropError:
+            return False
+        advice, said = {one.key: one.words for one in advise(spec, sizes)}, cautions(spec, sizes)
+        if (advice, said) != (self._advice, self._cautions):
+            self._advice, self._cautions = advice, said
+            self._show_help()
+            self._show_about()
+        return False
 
     def _setting_here(self) -> Setting | None:
         field = self.form.lines.current
@@ -348,6 +377,8 @@ class TuneScreen(Room):
         bar = self.query_one("#tune-find", FindBar)
         if not message.text:
             return
+        from backprop_tui.protocol.effects import without_effect
+
         setting = find_words(message.text)
         if setting is not None:
             if setting.advanced and not self._advanced:
@@ -356,7 +387,8 @@ class TuneScreen(Room):
                     return
                 self._advanced = True
                 self.refresh_all()
-            self.form.go_to(setting.key)
+            if not self.form.go_to(setting.key) and message.done and self._spec is not None:
+                self.backprop.say(f"{setting.title} counts only where {without_effect(setting, self._spec)}.", "warn")
         elif message.done:
             self.backprop.say(f"No setting is called {message.text}.", "warn")
         if message.done:

@@ -15,6 +15,7 @@ from backprop_tui.app.widgets.lines import fit
 from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.table import Cell, Row
 from backprop_tui.config import paths
+from backprop_tui.config.advice import RANKS
 from backprop_tui.launch.estimate import Estimate
 from backprop_tui.protocol.text import safe_text
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from backprop_tui.protocol.fields import Setting
     from backprop_tui.protocol.spec import RunSpec
 
-#: Settings that mean nothing without an adapter.
-_ADAPTER = frozenset({"rank", "alpha", "dropout", "targets"})
 _PICKED = frozenset({"base"})
 _NOT_COMPARED = frozenset({"base", "path"})
 #: What 0 means where it is not a number.
@@ -33,6 +32,7 @@ _ZERO = {
     "max_rows": "all",
     "early_stopping": "off",
     "max_grad_norm": "off",
+    "neftune": "off",
     "eval_every": "only at the end",
     "save_every": "only at the end",
 }
@@ -40,13 +40,17 @@ _ZERO = {
 
 def preset_rows(presets: Mapping[str, Preset]) -> list[Row]:
     """The bundled presets, then the person's own under a heading."""
+    from backprop_tui.config.presets import ADVISED
+
     rows: list[Row] = []
     for preset in presets.values():
         if not preset.bundled and not any(row.rule for row in rows):
             rows.append(Row("-yours", rule="yours"))
         settings = preset.settings
         method = str(settings.get("method", "lora"))
-        what = method if method == "full" else f"{method} r{settings.get('rank', 32)}"
+        rank = settings.get("rank", 32)
+        # A rank that is left to advice is this or more.
+        what = method if method == "full" else f"{method} r{RANKS[0]}+" if rank == ADVISED else f"{method} r{rank}"
         rows.append(
             Row(preset.name, (Cell(safe_text(preset.name, limit=60)), Cell(safe_text(what, limit=20), "muted")))
         )
@@ -54,14 +58,15 @@ def preset_rows(presets: Mapping[str, Preset]) -> list[Row]:
 
 
 def form_fields(spec: RunSpec, base: RunSpec, *, advanced: bool) -> tuple[list[FormField], int]:
-    """The form's fields in section order, and how many advanced ones are hidden."""
+    """The form's fields that have an effect, in section order, and how many advanced ones are hidden."""
+    from backprop_tui.protocol.effects import applies
     from backprop_tui.protocol.fields import SECTIONS, settings
 
     order = {title: number for number, (title, _) in enumerate(SECTIONS)}
     fields: list[FormField] = []
     hidden = 0
     for setting in sorted(settings(), key=lambda entry: order[entry.section]):
-        if spec.model.method == "full" and setting.key in _ADAPTER:
+        if not applies(setting, spec):
             continue
         value, before = setting.get(spec), setting.get(base)
         changed = value != before and setting.key not in _NOT_COMPARED
@@ -108,8 +113,11 @@ def _edit_words(setting: Setting, value: Any) -> str:
     return safe_text(value) if setting.kind == "str" else format_value(setting, value).replace(" %", "%")
 
 
-def help_line(setting: Setting | None, problem: str, width: int, note: str = "") -> Line:
-    """What the field under the cursor means, or what is wrong with what was typed; `note` is the preset's value."""
+def help_line(setting: Setting | None, problem: str, width: int, note: str = "", advice: str = "") -> Line:
+    """What the field under the cursor means, or what is wrong with what was typed.
+
+    `note` is the preset's value; `advice` takes the place of the meaning where there is some.
+    """
     if problem:
         return ((fit(f"! {problem}", width), "bad"),)
     if setting is None:
@@ -122,7 +130,7 @@ def help_line(setting: Setting | None, problem: str, width: int, note: str = "")
         span = f"  from {low:g}"
     lead = f"{setting.title}: "
     before = f"preset {note}.  " if note else ""
-    words = fit(f"{setting.help}{span}", max(0, width - len(lead) - len(before)))
+    words = fit(advice or f"{setting.help}{span}", max(0, width - len(lead) - len(before)))
     return ((lead, "strong"), (before, "accent"), (words, "muted"))
 
 
