@@ -94,7 +94,11 @@ def _attempt(data: dict[str, Any]) -> _Said | None:
     if data.get("attempt", 1) == 1 and step is None:
         return None
     start = "step 0" if step is None else f"step {words.count(step)}"
-    return "attempt", f"{data.get('attempt')}, from {start}", "bold"
+    batch = data.get("batch")
+    sizes = ""
+    if isinstance(batch, dict):
+        sizes = f", {words.count(batch.get('batch_size'))} x {words.count(batch.get('accumulation'))} rows a step"
+    return "attempt", f"{data.get('attempt')}, from {start}{sizes}", "bold"
 
 
 def _resume(data: dict[str, Any]) -> _Said:
@@ -189,6 +193,11 @@ def _fault(data: dict[str, Any]) -> _Said:
     return "fault", safe_text(text.rstrip(), limit=1000), "bad"
 
 
+def _alert(data: dict[str, Any]) -> _Said:
+    text = f"{data.get('code', '')}: {data.get('cause', '')} {data.get('next', '')}"
+    return "alert", safe_text(text.rstrip(), limit=1000), "bad" if data.get("severity") == "error" else "warn"
+
+
 def _command(data: dict[str, Any]) -> _Said:
     args = " ".join(f"{key}={value}" for key, value in data.get("args", {}).items())
     return "command", safe_text(f"{data.get('name', '')} {args}".rstrip()), "accent"
@@ -221,6 +230,7 @@ _WRITERS = {
     ev.CHECKPOINT: _checkpoint,
     ev.LOG: _log,
     ev.FAULT: _fault,
+    ev.ALERT: _alert,
     ev.COMMAND: _command,
     ev.COMMAND_DONE: _command_done,
     ev.END: _end,

@@ -116,7 +116,7 @@ FIELDS: dict[str, Field] = {
     "done_at": Field("text", "when it will be done, local time", _done_at),
     "saved": Field("count", "step of the newest checkpoint", lambda f: f.view.checkpoint_step, words.count),
     "phase": Field("text", "what goes on besides training", lambda f: _text(f.view.phase)),
-    "alert": Field("text", "what the newest alert says", lambda f: _text((f.view.alert or {}).get("message"))),
+    "alert": Field("text", "what the newest alert says", lambda f: _text((f.view.alert or {}).get("cause"))),
     "alerts": Field("count", "alerts so far", lambda f: f.view.alerts, words.count),
     "fault": Field("text", "code of what ended it", lambda f: _text((f.view.fault or {}).get("code"))),
     "gpu_util": Field("number", "busiest GPU of the run, %", lambda f: _hottest(f, "utilisation")),
