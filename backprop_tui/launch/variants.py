@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backprop_tui.hardware.extras import installed_version
 from backprop_tui.protocol.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ OPTIMIZER_PACKAGES = {
     "lion_32bit": _BNB, "lion_8bit": _BNB, "paged_lion_32bit": _BNB, "paged_lion_8bit": _BNB,
     "ademamix": _BNB, "ademamix_8bit": _BNB, "paged_ademamix_32bit": _BNB, "paged_ademamix_8bit": _BNB,
     "adamw_torch_8bit": "torchao", "adamw_torch_4bit": "torchao",
-    "stable_adamw": "torch-optimi", "grokadamw": "grokadamw",
+    "stable_adamw": "torch-optimi",
 }  # fmt: skip
 
 
@@ -55,6 +54,8 @@ def check_variants(spec: RunSpec) -> None:
 
 
 def _need(package: str, what: str, instead: str) -> None:
+    from backprop_tui.hardware.extras import installed_version
+
     if installed_version(package) is None:
         raise UnavailableError(
             "EXTRA_MISSING",

@@ -19,7 +19,7 @@ STATE_BYTES: dict[str, float] = {
     "adamw_torch": 8.0, "adamw_bnb_8bit": 2.0, "paged_adamw_8bit": 2.0, "paged_adamw_32bit": 8.0, "adafactor": 0.1,
     "sgd": 0.0, "adagrad": 4.0, "rmsprop": 4.0, "lion_32bit": 4.0, "lion_8bit": 1.0, "paged_lion_32bit": 4.0,
     "paged_lion_8bit": 1.0, "ademamix": 12.0, "ademamix_8bit": 3.0, "paged_ademamix_32bit": 12.0,
-    "paged_ademamix_8bit": 3.0, "adamw_torch_8bit": 2.0, "adamw_torch_4bit": 1.0, "stable_adamw": 8.0, "grokadamw": 12.0,
+    "paged_ademamix_8bit": 3.0, "adamw_torch_8bit": 2.0, "adamw_torch_4bit": 1.0, "stable_adamw": 8.0,
 }  # fmt: skip
 #: Layers per recomputed one, by level; 0 recomputes none.
 _EVERY = {"off": 0, "full": 1, "every-2nd": 2, "every-4th": 4, "offload": 1}

@@ -12,7 +12,7 @@ Schedule = Literal["cosine", "linear", "constant", "cosine_restarts", "polynomia
 Optimizer = Literal[
     "adamw_torch", "adamw_bnb_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd", "adagrad", "rmsprop",
     "lion_32bit", "lion_8bit", "paged_lion_32bit", "paged_lion_8bit", "ademamix", "ademamix_8bit",
-    "paged_ademamix_32bit", "paged_ademamix_8bit", "adamw_torch_8bit", "adamw_torch_4bit", "stable_adamw", "grokadamw",
+    "paged_ademamix_32bit", "paged_ademamix_8bit", "adamw_torch_8bit", "adamw_torch_4bit", "stable_adamw",
 ]  # fmt: skip
 Checkpointing = Literal["off", "every-4th", "every-2nd", "full", "offload"]
 
@@ -20,11 +20,11 @@ Checkpointing = Literal["off", "every-4th", "every-2nd", "full", "offload"]
 _WITH_BETAS = (
     "optimizer=adamw_torch|adamw_bnb_8bit|paged_adamw_8bit|paged_adamw_32bit|lion_32bit|lion_8bit|paged_lion_32bit"
     "|paged_lion_8bit|ademamix|ademamix_8bit|paged_ademamix_32bit|paged_ademamix_8bit|adamw_torch_8bit"
-    "|adamw_torch_4bit|stable_adamw|grokadamw"
+    "|adamw_torch_4bit|stable_adamw"
 )
 _WITH_EPSILON = (
     "optimizer=adamw_torch|adamw_bnb_8bit|paged_adamw_8bit|paged_adamw_32bit|ademamix|ademamix_8bit"
-    "|paged_ademamix_32bit|paged_ademamix_8bit|adamw_torch_8bit|adamw_torch_4bit|stable_adamw|grokadamw"
+    "|paged_ademamix_32bit|paged_ademamix_8bit|adamw_torch_8bit|adamw_torch_4bit|stable_adamw"
 )
 
 
