@@ -1,9 +1,9 @@
 """A worker without torch: speaks the real pipes, writes real checkpoints, and does what run.json's "script" says.
 
-Keys: steps, step_s, save_every, save_s, load_s; crash = {"step": n, "how": kill|segv|exit|fault|quiet|memory} (first
-attempt only);
-deaf (ignores commands and SIGTERM), noise (sends garbage first), flood (bytes of padding per step event), helper (leaves a
-child process holding the pipes), says, prints (log events and raw lines per step, spread over it).
+Keys: steps, step_s, save_every, save_s, load_s; crash = {"step": n, "how": kill|segv|exit|fault|quiet|memory} (first attempt
+only), spoil (a step of the first attempt whose loss is no number), deaf (ignores commands and SIGTERM), noise (sends garbage
+first), flood (bytes of padding per step event), helper (leaves a child process holding the pipes), says, prints (log events
+and raw lines per step, spread over it).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Worker:
             assert checkpoints.verify(run.path / resume) is None
             self.step = checkpoint_step(Path(resume).name) or 0
         self.buffer = b""
-        self.paused = False
+        self.paused = self.spoilt = False
         self.lost = False
 
     def send(self, kind: str, **payload: Any) -> None:
@@ -81,6 +81,11 @@ class Worker:
         if self.script.get("deaf"):
             return
         name = command["name"]
+        if self.spoilt and name == "resume":
+            rate = {"id": command["id"], "step": 5, "rate": None, "factor": command["args"].get("lr_factor")}
+            self.send("command_done", id=command["id"], name=name, ok=True, detail="Goes back to step 5.", rate=rate)
+            self.send("retry", why="rewind", step=self.step)
+            raise SystemExit(0)
         self.send("command_done", id=command["id"], name=name, ok=True, detail="")
         if name in ("pause", "resume"):
             self.paused = name == "pause"
@@ -139,6 +144,14 @@ class Worker:
             extra = measured(self.step, steps) if script.get("metrics") else {"pad": "x" * script.get("flood", 0)}
             self.send("step", step=self.step, loss=1.0 / self.step, at=at, **extra)
             hit("worker.step")
+            if self.first and script.get("spoil") == self.step:
+                self.send(
+                    "fault", code="LOSS_NOT_FINITE", cause="The loss is no number.", next="Press R.", step=self.step
+                )
+                self.send("state", state="paused", reason="The loss is no number.")
+                self.paused = self.spoilt = True
+                while self.paused:
+                    self.commands(1.0)
             if self.first and crash.get("step") == self.step:
                 self.crash(crash["how"])
             if self.step % script.get("save_every", 5) == 0 and self.step < steps:

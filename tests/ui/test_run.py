@@ -22,6 +22,8 @@ from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.states import RunState
 from backprop_tui.store.layout import RunDir, create_run
+from backprop_tui.store.summary import load_summary
+from tests.support.engines import events, no_engine_left, started
 from tests.support.runs import HOSTILE, FakeRun, finished
 
 
@@ -92,6 +94,21 @@ async def test_paused_says_how_to_go_on() -> None:
     async with app_on(fake.run).run_test(size=(120, 40)) as pilot:
         await screen_text(pilot, "Paused at step 3. p goes on, x stops.")
     fake.let_go()
+
+
+async def test_a_loss_that_is_no_number_has_one_key() -> None:
+    """R is offered there and nowhere else; the next worker goes on from the checkpoint with the change on record."""
+    run = started(steps=9, spoil=7)
+    with no_engine_left():
+        async with app_on(run).run_test(size=(120, 40)) as pilot:
+            text = await screen_text(pilot, "R goes back to step 5 with half the learning rate, x stops.")
+            assert "Resume, lr/2" in text
+            await pilot.press("R")
+            assert "Resume, lr/2" not in await screen_text(pilot, "completed")
+    (asked,) = events(run, "command")
+    assert (asked.data["name"], asked.data["args"]) == ("resume", {"lr_factor": 0.5})
+    assert [event.data["resume_step"] for event in events(run, "attempt")] == [None, 5]
+    assert load_summary(run).view.rates[0]["factor"] == 0.5
 
 
 async def test_no_run_an_empty_journal_and_a_damaged_one() -> None:

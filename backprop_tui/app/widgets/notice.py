@@ -68,6 +68,12 @@ def _state_words(model: RunModel, ascii: bool) -> list[tuple[str, str]]:
     reason = safe_text(view.reason, limit=300)
     saved = None if not view.checkpoints else max(view.checkpoints)
     again = "r starts it again from step 0." if saved is None else f"r resumes from step {saved:,}."
+    spoilt = (view.fault or {}).get("code") == "LOSS_NOT_FINITE"
+    if state is RunState.PAUSED and spoilt:
+        back = "the start" if saved is None else f"step {saved:,}"
+        return [(f"{sign} Paused at {at}. R goes back to {back} with half the learning rate, x stops.", "bad")]
+    if spoilt and saved is not None:
+        again = f"R resumes from step {saved:,} with half the learning rate."
     if state is RunState.PAUSED:
         return [(f"{sign} Paused at {at}. p goes on, x stops.", "warn")]
     if state is RunState.STOPPING:
