@@ -2,8 +2,8 @@
 
 Keys: steps, step_s, save_every, save_s, load_s; crash = {"step": n, "how": kill|segv|exit|fault|quiet|memory} (first attempt
 only), spoil (a step of the first attempt whose loss is no number), deaf (ignores commands and SIGTERM), noise (sends garbage
-first), flood (bytes of padding per step event), helper (leaves a child process holding the pipes), says, prints (log events
-and raw lines per step, spread over it).
+first), flood (bytes of padding per step event), helper (leaves a child process holding the pipes), evals (losses by
+step), says, prints (log events and raw lines per step, spread over it).
 """
 
 from __future__ import annotations
@@ -143,6 +143,8 @@ class Worker:
             at = time.monotonic()
             extra = measured(self.step, steps) if script.get("metrics") else {"pad": "x" * script.get("flood", 0)}
             self.send("step", step=self.step, loss=1.0 / self.step, at=at, **extra)
+            if (loss := script.get("evals", {}).get(str(self.step))) is not None:
+                self.send("eval", step=self.step, loss=loss, perplexity=None, rows=1, seconds=0.0, best=False)
             hit("worker.step")
             if self.first and script.get("spoil") == self.step:
                 self.send(
