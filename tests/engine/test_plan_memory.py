@@ -14,17 +14,16 @@ pytestmark = pytest.mark.train
 WITHIN = 0.03
 
 CASES: dict[str, dict[str, Any]] = {
-    "lora": {},
-    "lora, padded rows of one": {"batch_size": 1},
-    "lora, larger batch": {"batch_size": 16, "accumulation": 1},
-    "lora, recomputed": {"gradient_checkpointing": "full"},
+    "lora, one row a pass": {"batch_size": 1, "accumulation": 4},
     "lora, every second layer recomputed": {"gradient_checkpointing": "every-2nd"},
-    "lora, dropout": {"dropout": 0.1},
-    "lora, two targets": {"targets": "q_proj,v_proj", "rank": 64},
+    "lora, dropout, two targets": {"dropout": 0.1, "targets": "q_proj,v_proj", "rank": 64},
     "lora, packed": {"packing": True, "max_length": 256},
     "full": {"method": "full"},
     "full, recomputed, no moments": {"method": "full", "gradient_checkpointing": "full", "optimizer": "sgd"},
     "qlora": {"method": "qlora"},
+    "qlora in 8 bits": {"method": "qlora", "quantization": "int8"},
+    "pairs": {"objective": "dpo", "path": "demo", "epochs": 0.5},
+    "scores": {"objective": "reward", "path": "demo", "epochs": 0.5, "method": "full"},
 }
 
 
@@ -38,10 +37,10 @@ def ratio(worker: MeasuredWorker) -> float:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_demo_takes_what_the_plan_says(case: str, tmp_path: Path) -> None:
-    data = long_chats(tmp_path, rows=48, words=120, varied=True)
+    data = long_chats(tmp_path, rows=16, words=100, varied=True)
     words = {
         "path": str(data),
-        "max_length": 160,
+        "max_length": 96,
         "batch_size": 4,
         "accumulation": 2,
         "steps": 0,

@@ -84,11 +84,11 @@ def measured_training(**overrides: Any) -> MeasuredWorker:
 
 
 def long_chats(place: Path, rows: int = 24, words: int = 400, *, varied: bool = False) -> Path:
-    """Chats of `words` words, or of every length up to that: longer than `max_length`, every row is cut to exactly it."""
+    """Chats of `words` words, a third of them a quarter as long if `varied`: cut where they are too long."""
     file = place / f"long-{words}.jsonl"
     lines = []
     for row in range(rows):
-        count = max(8, words * (row + 1) // rows) if varied else words
+        count = words // 4 if varied and row % 3 == 0 else words
         text = " ".join(f"word{number % 97}" for number in range(count))
         messages = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": text}]
         lines.append(json.dumps({"messages": messages}) + "\n")

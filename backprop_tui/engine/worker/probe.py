@@ -85,7 +85,9 @@ def expected(
 def largest(sequences: Sequences, batch_size: int) -> list[int]:
     """Numbers of the longest sequences, as many as a micro-batch takes."""
     lengths = sequences.store.lengths
-    totals = np.asarray([int(lengths[list(pack)].sum()) for pack in sequences.packs])
+    counts = np.fromiter((len(pack) for pack in sequences.packs), dtype=np.int64, count=len(sequences.packs))
+    rows = np.fromiter((row for pack in sequences.packs for row in pack), dtype=np.int64, count=int(counts.sum()))
+    totals = np.add.reduceat(lengths[rows], np.cumsum(counts) - counts)
     return [int(number) for number in np.argsort(-totals, kind="stable")[:batch_size]]
 
 
