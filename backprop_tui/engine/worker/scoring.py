@@ -96,7 +96,7 @@ class _AsItIs:
         """None."""
         return {}
 
-    def adapt(self, model: Any, spec: RunSpec, source: str) -> Any:
+    def adapt(self, model: Any, spec: RunSpec, source: str, checkpoint: Path | None = None) -> Any:
         """The model as loaded."""
         return model
 

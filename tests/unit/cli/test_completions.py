@@ -17,7 +17,7 @@ def test_commands_options_values_and_runs_are_offered() -> None:
     assert candidates(["--ascii", "tr"]) == ["train"]
     assert "--detach" in candidates(["train", "--"])
     assert candidates(["train", "x.jsonl", "-p", "bal"]) == ["balanced"]
-    assert candidates(["train", "x.jsonl", "--set", "ra"]) == ["rank="]
+    assert candidates(["train", "x.jsonl", "--set", "ran"]) == ["rank="]
     assert candidates(["train", ""]) == ["__files__"]
     assert candidates(["stop", ""]) == [run.short_id]
     assert candidates(["stop", run.short_id, ""]) == []
