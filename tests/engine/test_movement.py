@@ -45,17 +45,34 @@ def test_an_optimiser_moves_weights_downhill_with_the_constants_it_was_given(nam
     torch.manual_seed(0)
     # 8-bit states begin at 4,096 elements.
     model = torch.nn.Linear(64, 64, bias=False)
-    kind, options = Trainer.get_optimizer_cls_and_kwargs(args, model)  # type: ignore[arg-type]
-    optimizer = kind(model.parameters(), **options)
     inputs = torch.randn(32, 64)
-    losses = []
-    for _ in range(6):
-        loss = model(inputs).square().mean()
-        losses.append(float(loss))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert losses[-1] < losses[0]
+
+    def made(module: torch.nn.Module) -> Any:
+        kind, options = Trainer.get_optimizer_cls_and_kwargs(args, module)  # type: ignore[arg-type]
+        return kind(module.parameters(), **options)
+
+    def moved(module: torch.nn.Module, optimizer: Any, steps: int) -> list[float]:
+        losses = []
+        for _ in range(steps):
+            loss = module(inputs).square().mean()
+            losses.append(float(loss.detach()))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return losses
+
+    optimizer = made(model)
+    before = moved(model, optimizer, 3)
+    torch.save({"weights": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "saved.pt")
+    after = moved(model, optimizer, 3)
+    assert after[-1] < before[0]
+    saved = torch.load(tmp_path / "saved.pt", weights_only=True)
+    again = torch.nn.Linear(64, 64, bias=False)
+    again.load_state_dict(saved["weights"])
+    other = made(again)
+    other.load_state_dict(saved["optimizer"])
+    assert moved(again, other, 3) == after
+    assert torch.equal(again.weight, model.weight)
     group = optimizer.param_groups[0]
     spec = with_overrides(RunSpec(), {"optimizer": name})
     assert ("betas" in group) == applies(find_setting("beta1"), spec)
