@@ -4,7 +4,7 @@ Actions: kill (SIGKILL, the default), segv, exit (code 3), raise (FailpointError
 (PyTorch's OutOfMemoryError), term (SIGTERM). With an attempt it strikes only in the worker of that number. Without the
 variable a point costs one comparison. Several are separated by commas.
 
-Points: host.start, host.journal, worker.step, worker.pass, worker.eval, worker.save.begin, worker.save.file,
+Points: host.start, host.journal, worker.probe, worker.step, worker.pass, worker.eval, worker.save.begin, worker.save.file,
 worker.save.rename, worker.merge.begin, worker.merge.accepted.
 """
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker import randomness
 from backprop_tui.engine.worker.channel import EventSink
 from backprop_tui.engine.worker.faults import is_out_of_memory
@@ -127,6 +128,7 @@ class Probe:
                 batch = trainer.batches(self.sequences).batch(numbers)
                 places = batch["input_ids"].shape if "input_ids" in batch else None
                 trainer.rehearse(batch)
+                hit("worker.probe")
                 phase.progress(1, 2, "batches")
                 if self.held_out is not None:
                     self._measure(trainer)

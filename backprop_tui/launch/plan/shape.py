@@ -89,7 +89,9 @@ def shape_of(config: Mapping[str, Any], stored: Shapes | None) -> tuple[ModelSha
     tied = "lm_head.weight" not in stored if stored else bool(words.get("tie_word_embeddings", False))
     linear = layers * (hidden * head_size * (2 * heads + 2 * kv_heads) + 3 * hidden * wide)
     counted = sum(math.prod(shape) for shape in stored.values()) if stored else None
+    attention_bias = biases or bool(words.get("attention_bias")) or family == "qwen2"
     guess = linear + vocabulary * hidden * (1 if tied else 2) + hidden * (2 * layers + 1)
+    guess += layers * head_size * (heads + 2 * kv_heads) if attention_bias else 0
     return ModelShape(
         family=family,
         exact=family in KNOWN,
@@ -102,7 +104,7 @@ def shape_of(config: Mapping[str, Any], stored: Shapes | None) -> tuple[ModelSha
         vocabulary=vocabulary,
         context=_whole(words, "max_position_embeddings", "n_positions"),
         tied=tied,
-        attention_bias=biases or bool(words.get("attention_bias")) or family == "qwen2",
+        attention_bias=attention_bias,
         output_bias=bool(words.get("attention_bias")) and family != "qwen2",
         mlp_bias=bool(words.get("mlp_bias")),
         qk_norm=family in ("qwen3", "gemma3_text", "olmo2"),
