@@ -243,6 +243,11 @@ class Attempts:
             owner.take_stock()
             newest = (await loop.run_in_executor(None, resuming.find_candidate, run)).info
             if self._stopping:
+                for asked in self._waiting:
+                    ended = asked["name"] in ("stop", "abort")
+                    detail = "Ended between two attempts." if ended else "The run has ended."
+                    done = {"id": asked["id"], "name": asked["name"], "ok": ended, "detail": detail}
+                    owner.record(ev.COMMAND_DONE, done)
                 self._finish("aborted" if self.aborting else "stopped", "Asked to stop between two attempts.")
                 return
             resume = None if newest is None else newest.path.relative_to(run.path).as_posix()
@@ -267,6 +272,9 @@ class Attempts:
         assert self._worker is not None
         if self.aborting:
             self._finish("aborted", "Aborted as asked.")
+            return
+        if why is not None and why.get("why") == "rewind":
+            self._finish("stopped", "Asked to stop before another attempt began.")
             return
         if why is not None and why.get("fault"):
             owner.record(ev.FAULT, dict(why["fault"]))

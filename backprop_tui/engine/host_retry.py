@@ -50,9 +50,7 @@ class Decision:
         }
 
 
-def decide(
-    why: Mapping[str, Any], view: RunView, spec: Mapping[str, Any], retries: int, losses: int = 0
-) -> Decision:
+def decide(why: Mapping[str, Any], view: RunView, spec: Mapping[str, Any], retries: int, losses: int = 0) -> Decision:
     """What to do after a worker's `retry`.
 
     Args:

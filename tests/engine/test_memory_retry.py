@@ -154,6 +154,7 @@ def test_a_stop_between_two_attempts_ends_the_run_there() -> None:
     journal = over(run)
     assert journal[-1].data["outcome"] == "stopped"
     assert journal[-1].data["checkpoint"] is not None
+    assert [event.data["ok"] for event in journal if event.kind == "command_done"] == [True]
 
 
 def decided(why: str, batch: BatchSizes | None = None, retries: int = 0, **recovery: Any) -> host_retry.Decision:

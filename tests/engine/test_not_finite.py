@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backprop_tui.engine.host_attempts import worker_environment
 from backprop_tui.launch.client import send_command
 from backprop_tui.launch.start import launch_engine, resume_run
 from backprop_tui.protocol.changes import Changes, RateChange, with_rate
@@ -15,7 +16,7 @@ from backprop_tui.protocol.states import RunState
 from backprop_tui.store import checkpoints
 from backprop_tui.store.layout import RunDir
 from backprop_tui.store.summary import load_summary
-from tests.support.engines import events, eventually, over
+from tests.support.engines import ENGINE, events, eventually, over, started
 from tests.support.worker_driver import Driver, WorkerThread, new_run, step_figures
 
 pytestmark = pytest.mark.train
@@ -163,8 +164,8 @@ def test_weights_that_are_no_numbers_are_found_before_they_are_saved(monkeypatch
     assert [info.step for info in checkpoints.list_checkpoints(run)] == [2]
 
 
-def test_one_command_to_the_real_engine_and_one_after_it_has_ended(monkeypatch):
-    """The host starts the next worker by itself; after a stop, `resume` takes another rate; both are on record."""
+def test_one_command_to_the_real_engine(monkeypatch):
+    """The host starts the next worker by itself, and that one goes on from the good checkpoint with half the rate."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     run = new_run(**{**WILD, "steps": 12, "learning_rate": 0.9})
     launch_engine(run)
@@ -172,24 +173,27 @@ def test_one_command_to_the_real_engine_and_one_after_it_has_ended(monkeypatch):
     good = max(load_summary(run).view.checkpoints)
     assert send_command(run, Command(CommandName.RESUME, {"lr_factor": 0.5})).status == "accepted"
     eventually(lambda: [event for event in events(run, "step") if event.attempt == 2], 60, "the second attempt")
-    send_command(run, Command(CommandName.STOP))
+    send_command(run, Command(CommandName.ABORT))
     over(run, 60)
     attempts = [event.data for event in events(run, "attempt")]
     assert [attempt["resume_step"] for attempt in attempts] == [None, good]
     assert len({attempt["pid"] for attempt in attempts}) == 2
     (first, *_) = [event.data for event in events(run, "step") if event.attempt == 2]
     assert (first["step"], first["lr"]) == (good + 1, 0.45)
-    resume_run(run, rate={"learning_rate": 1e-3})
-    eventually(lambda: [event for event in events(run, "step") if event.attempt == 3], 60, "the third attempt")
-    send_command(run, Command(CommandName.ABORT))
-    over(run, 60)
-    third = [event.data for event in events(run, "step") if event.attempt == 3]
-    start = events(run, "attempt")[-1].data["resume_step"]
-    assert (third[0]["step"], third[0]["lr"]) == (start + 1, 1e-3)
-    changes = load_summary(run).view.changes.rates
-    assert [(change.step, change.rate, change.factor) for change in changes][-1] == (start, 1e-3, None)
-    (command,) = [event.data for event in events(run, "command") if event.data["name"] == "set"]
-    assert command["args"] == {"learning_rate": 1e-3, "from_step": start}
+
+
+def test_resumed_after_its_end_with_another_rate_which_is_on_record_before_a_worker_hears_of_it():
+    run = started(steps=12, crash={"step": 7, "how": "kill"})
+    over(run)
+    resume_run(run, engine=ENGINE, rate={"lr_factor": 0.5})
+    journal = over(run)
+    (command,) = [event.data for event in journal if event.kind == "command"]
+    assert (command["name"], command["args"]) == ("set", {"lr_factor": 0.5, "from_step": 5})
+    (change,) = load_summary(run).view.changes.rates
+    assert (change.id, change.step, change.factor) == (command["id"], 5, 0.5)
+    told = worker_environment({"BACKPROP_RESUME": "old", "PATH": "/bin"}, 2, None, Changes(rates=[change]))
+    assert Changes.from_variable(told.pop("BACKPROP_CHANGES")).rates == (change,)
+    assert told == {"PATH": "/bin", "BACKPROP_ATTEMPT": "2"}
 
 
 def all_finite(run: RunDir, step: int) -> bool:
