@@ -177,7 +177,7 @@ def test_rows_end_to_end_learn_what_padded_rows_learn():
         assert one.of("plan")[0]["trained_tokens"] == other.of("plan")[0]["trained_tokens"]
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "varlen"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager", "varlen"])
 def test_rows_of_one_line_never_see_each_other(attention):
     """A row's logits are the same to the last bit whatever stands before it."""
     from transformers import AutoModelForCausalLM
