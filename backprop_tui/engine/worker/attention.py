@@ -82,7 +82,9 @@ def attend(
 
     Args:
         module: the attention layer.
-        query: shape (batch, heads, tokens, width). key, value: the same with perhaps fewer heads.
+        query: shape (batch, heads, tokens, width).
+        key: the same with perhaps fewer heads.
+        value: as `key`.
         attention_mask: empty for rows laid end to end.
         dropout: of attention weights; the row-wise kernels have none, and models we train use none.
         scaling: of the scores.
