@@ -10,6 +10,7 @@ from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.multi_words import merge_sentence, stage_sentence
+from backprop_tui.protocol.probing import probe_sentence
 from backprop_tui.protocol.resume_words import resume_sentence
 from backprop_tui.protocol.task_figures import eval_figures
 from backprop_tui.protocol.text import safe_text
@@ -122,6 +123,10 @@ def _plan(data: dict[str, Any]) -> _Told:
     )
 
 
+def _probe(data: dict[str, Any]) -> _Told:
+    return "info", probe_sentence(data)
+
+
 def _eval(data: dict[str, Any]) -> _Told:
     best = " (best)" if data.get("best") else ""
     match = number(data.get("exact_match"))
@@ -208,6 +213,7 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], _Told | None]] = {
     ev.STATE: _state,
     ev.PHASE: _phase,
     ev.PLAN: _plan,
+    ev.PROBE: _probe,
     ev.STEP: _step,
     ev.EVAL: _eval,
     ev.STAGE: _stage,

@@ -11,6 +11,7 @@ from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.multi_words import merge_sentence, stage_sentence
+from backprop_tui.protocol.probing import probe_sentence
 from backprop_tui.protocol.resume_words import resume_sentence
 from backprop_tui.protocol.task_figures import eval_figures, said
 from backprop_tui.protocol.text import safe_text
@@ -141,6 +142,10 @@ def _plan(data: dict[str, Any]) -> _Said:
     return "plan", text, "plain"
 
 
+def _probe(data: dict[str, Any]) -> _Said:
+    return "probe", probe_sentence(data), "plain"
+
+
 def _eval(data: dict[str, Any]) -> _Said:
     parts = [f"step {words.count(number(data.get('step')))}", f"loss {words.loss(number(data.get('loss')))}"]
     if data.get("perplexity") is not None:
@@ -223,6 +228,7 @@ _WRITERS = {
     ev.STATE: _state,
     ev.PHASE: _phase,
     ev.PLAN: _plan,
+    ev.PROBE: _probe,
     ev.EVAL: _eval,
     ev.SAMPLE: _sample,
     ev.STAGE: _stage,

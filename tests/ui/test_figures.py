@@ -93,6 +93,17 @@ def test_energy_and_cost_of_a_past_run_are_those_it_had_live() -> None:
     fake.let_go()
 
 
+def test_expected_memory_stands_beside_what_was_measured() -> None:
+    fake = FakeRun().begin(total=20)
+    fake.add(ev.PLAN, total_steps=20, device="cpu", dtype="float32", memory={"peak": 3_000_000_000})
+    fake.add(ev.PROBE, stage="probe", expected=2_000_000_000, measured=None, rows=4, longest=512)
+    fake.train()
+    assert "memory      3.0 GB     of tensors, expected" in text_of(model_of(fake))
+    fake.add(ev.PROBE, stage="step", expected=3_000_000_000, measured=3_100_000_000)
+    assert "memory      3.1 GB     expected 3.0 GB" in text_of(model_of(fake))
+    fake.let_go()
+
+
 def test_words_of_time_energy_and_money() -> None:
     assert [seconds(value) for value in (None, 0.0042, 0.9, 1.234, 75.0)] == ["–", "4.2 ms", "900 ms", "1.23 s", "1m15"]
     assert [watt_hours(value) for value in (0.001, 0.42, 12.0, 1300.0, 2.5e6)] == [

@@ -177,3 +177,43 @@ async def test_a_launch_starts_the_run_that_was_shown() -> None:
         assert load_summary(run).state.live
     finally:
         await asyncio.to_thread(send_command, run, Command(CommandName.ABORT), 20.0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_plan_follows_what_is_typed(size: tuple[int, int]) -> None:
+    from backprop_tui.app import wording
+    from backprop_tui.launch.plan.looking import judge
+
+    app = BackpropApp("tune")
+    async with app.run_test(size=size) as pilot:
+        await shows(pilot, "as in the preset")
+        before = judge(app.draft.spec()).plan
+        await shows(
+            pilot, f"{wording.size(before.peak)} of" if size[0] > 100 else f"memory {wording.size(before.peak)}"
+        )
+        await type_text(pilot, "/batch")
+        await pilot.press("enter", "enter", "backspace")
+        await type_text(pilot, "64")
+        await pilot.press("enter")
+        after = judge(app.draft.spec()).plan
+        assert after.peak is not None
+        assert before.peak is not None
+        assert after.peak > before.peak
+        await shows(pilot, wording.size(after.peak))
+        if size[0] > 100:
+            text = screen_text(app)
+            for word in ("logits", "activations", "tokens", "time", "disk", "fits:"):
+                assert word in text
+
+
+async def test_a_run_that_does_not_fit_says_so_before_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    from backprop_tui.hardware.host import HostSampler
+
+    read = HostSampler.read
+    monkeypatch.setattr(
+        HostSampler, "read", lambda self: {**read(self), "memory_total": 1 << 30, "memory_used": 1 << 29}
+    )
+    app = BackpropApp("tune")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "✗ takes ")
+        await shows(pilot, "1 problem")

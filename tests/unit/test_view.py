@@ -100,3 +100,14 @@ def test_unknown_kinds_and_states_are_ignored() -> None:
     tape = Tape()
     view = RunView().apply([*running(tape), tape("aurora", a=1), tape("state", state="dancing", reason="")])
     assert view.state is RunState.RUNNING
+
+
+def test_a_probe_is_one_sentence_with_what_is_known() -> None:
+    from backprop_tui.protocol.probing import probe_sentence
+
+    words = {"stage": "probe", "expected": 40_000_000, "measured": 1_200_000_000, "rows": 4, "longest": 2048}
+    assert probe_sentence(words) == (
+        "the longest 4 rows (2,048 tokens) went through: 40 MB of tensors expected, 1.20 GB reserved"
+    )
+    assert probe_sentence({"stage": "probe", "expected": None, "measured": None}) == "the longest rows went through"
+    assert probe_sentence({"stage": "step", "expected": 2e9, "measured": None}).endswith("2.00 GB of tensors expected")

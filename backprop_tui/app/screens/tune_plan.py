@@ -66,8 +66,8 @@ def estimate_lines(
         rows.append(("cost", f"{plan.cost:.2f} {plan.currency}".rstrip(), ""))
     lines: list[Line] = []
     for name, value, note in rows:
-        lead, figure = fit(name, 13), f"{value} "
-        rest = fit(note, max(0, width - 13 - len(figure)))
+        lead, figure = fit(name, 14), f"{value} "
+        rest = fit(note, max(0, width - 14 - len(figure)))
         role = "strong" if value[:1].isdigit() and not name.startswith(" ") else "text"
         lines.append(((lead, "muted"), (figure, role), (rest, "muted")))
     return lines[:height]
@@ -137,9 +137,11 @@ def check_lines(prospect: Prospect, spec: RunSpec, width: int, ascii_only: bool)
     signs = {"ok": (f"{good} ", "good"), "warn": (f"{warn} ", "warn"), "fail": (f"{bad} ", "bad")}
     for check in _shown(prospect.checks(spec)):
         sign, role = signs[check.level]
-        lines += _hung(sign, role, safe_text(check.words), width)
+        said = _hung(sign, role, safe_text(check.words), width)
         if check.next_step:
-            lines += [(("  ", "text"), (line, "muted")) for line in wrap(check.next_step, width - 2)]
+            said += [(("  ", "text"), (line, "muted")) for line in wrap(check.next_step, width - 2)]
+        # What stands in the way comes first, before what is fine.
+        lines = [*said, *lines] if check.level == "fail" else [*lines, *said]
     if prospect.checked and verdict(prospect, spec)[1] == "good":
         lines += [(), (("g", "key"), ("  launch", "muted"))]
     return lines

@@ -9,9 +9,11 @@ from backprop_tui.app.glyphs import Glyphs
 from backprop_tui.app.run_model import RunModel
 from backprop_tui.app.widgets.painted import Line, Piece
 from backprop_tui.protocol import figures
+from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.figures import Figure, Prices
 from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.text import safe_text
+from backprop_tui.protocol.view import RunView
 
 #: Change of speed that is worth a word.
 _NOTABLE = 0.03
@@ -59,6 +61,8 @@ def speed_rows(model: RunModel, glyphs: Glyphs, prices: Prices) -> list[Row]:
     of = f" of {epochs:.3g}" if isinstance(epochs, (int, float)) else ""
     note = "" if view.epoch is None else f"epoch {view.epoch:.2f}{of}"
     rows.append(_row(14, "rows seen", seen, lambda value: f"{value:,.0f}", (note, "muted")))
+    if view.probe:
+        rows.append(_memory(view))
     if view.telemetry:
         energy = figures.energy_wh(view)
         covered = figures.energy_share(view)
@@ -128,6 +132,15 @@ def _trend(model: RunModel, glyphs: Glyphs) -> Piece:
         f"{glyphs.up if change > 0 else glyphs.down} {abs(change):.0%} to the run's",
         "good" if change > 0 else "warn",
     )
+
+
+def _memory(view: RunView) -> Row:
+    """What the allocator reserved at the highest beside what the plan expected; the expectation alone where nobody measures."""
+    expected, measured = number(view.probe.get("expected")), number(view.probe.get("measured"))
+    whole = number((view.plan.get("memory") or {}).get("peak"))
+    if measured is None:
+        return Row(16, "memory", wording.size(whole or expected), "text", ("of tensors, expected", "muted"))
+    return Row(16, "memory", wording.size(measured), "text", (f"expected {wording.size(expected)}", "muted"))
 
 
 def _all_tokens(model: RunModel) -> float | None:
