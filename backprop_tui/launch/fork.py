@@ -103,6 +103,7 @@ def child_spec(before: RunSpec, changes: Mapping[str, Any], *, keep_optimizer: b
     Raises:
         UsageError: FORK_SETTING, naming the setting and why it must stay; an unknown setting or a value out of bounds.
     """
+    from backprop_tui.protocol.effects import refuse_without_effect
     from backprop_tui.protocol.fields import differences, with_overrides
 
     after = with_overrides(before, changes)
@@ -129,4 +130,5 @@ def child_spec(before: RunSpec, changes: Mapping[str, Any], *, keep_optimizer: b
             "Add --set multi=off.",
             {"setting": "multi"},
         )
+    refuse_without_effect(after, changes)
     return after

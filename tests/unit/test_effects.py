@@ -74,3 +74,11 @@ def test_a_run_from_before_there_were_levels_of_recomputation_still_reads() -> N
         assert spec(gradient_checkpointing=word).optim.gradient_checkpointing == level
     with pytest.raises(UsageError, match="SETTING_INVALID"):
         spec(gradient_checkpointing=["full"])
+
+
+def test_a_fork_is_held_to_it_as_well() -> None:
+    from backprop_tui.launch.fork import child_spec
+
+    with pytest.raises(UsageError, match="SETTING_WITHOUT_EFFECT"):
+        child_spec(spec(schedule="linear"), {"lr_power": 3.0})
+    assert child_spec(spec(schedule="linear"), {"schedule": "polynomial", "lr_power": 3.0}).optim.lr_power == 3.0

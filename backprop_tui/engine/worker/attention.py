@@ -8,6 +8,7 @@ attention with the usual mask.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -133,6 +134,6 @@ def _row_by_row(
             query[:, :, start:end], key[:, :, start:end], value[:, :, start:end],
             is_causal=True, scale=scaling, enable_gqa=grouped,
         )
-        for start, end in zip(bounds, bounds[1:], strict=False)
+        for start, end in pairwise(bounds)
     ]  # fmt: skip
     return torch.cat(pieces, dim=2).transpose(1, 2)
