@@ -17,6 +17,7 @@ CASES: dict[str, dict[str, Any]] = {
     "lora, one row a pass": {"batch_size": 1, "accumulation": 4},
     "lora, every second layer recomputed": {"gradient_checkpointing": "every-2nd"},
     "lora, dropout, two targets": {"dropout": 0.1, "targets": "q_proj,v_proj", "rank": 64},
+    "dora, eager attention": {"dora": True, "attention": "eager"},
     "lora, packed": {"packing": True, "max_length": 256},
     "full": {"method": "full"},
     "full, recomputed, no moments": {"method": "full", "gradient_checkpointing": "full", "optimizer": "sgd"},

@@ -192,6 +192,22 @@ def test_steps_tokens_and_disk_are_counted() -> None:
     assert plan.disk == pytest.approx(5 * plan.checkpoint_bytes, rel=0.01)
 
 
+def test_processes_share_the_steps_and_the_memory_of_a_machine() -> None:
+    alone, several = spec_of(), spec_of(devices=4)
+    one, four = forecast(alone, facts()), forecast(several, facts())
+    assert (four.effective_batch, four.steps_per_epoch) == (4 * one.effective_batch, 16)
+    assert four.room == pytest.approx((one.room or 0) / 4, rel=0.001)
+    cards = [gpu(0, memory_used=0), gpu(1, memory_used=70_000_000_000)]
+    fullest = forecast(spec_of(devices=0), facts(machine=machine(cards=cards)))
+    assert fullest.room == int(10_000_000_000 * MARGIN)
+    whole = forecast(spec_of(method="full", devices=4), facts()).memory
+    shared = forecast(spec_of(method="full", devices=4, parallel="fsdp2"), facts()).memory
+    assert whole is not None
+    assert shared is not None
+    assert shared.parts["optimiser"] == pytest.approx(whole.parts["optimiser"] / 4, rel=0.001)
+    assert shared.peak < whole.peak
+
+
 def past(spec: RunSpec, **changes: Any) -> PastRun:
     words: dict[str, Any] = {
         "device": "cpu", "dtype": "float32", "parameters": 500_000_000, "method": "lora", "key": speed_key(spec),
@@ -227,7 +243,7 @@ def test_cost_is_what_was_asked_to_be_paid() -> None:
     assert plan.seconds is not None
     assert (plan.seconds_low or 0) < plan.seconds < (plan.seconds_high or 0)
     assert plan.energy_wh == pytest.approx(500 * plan.seconds / 3600)
-    assert plan.cost == pytest.approx(2.0 * plan.seconds / 3600 + 0.3 * plan.energy_wh / 1000)
+    assert plan.cost == pytest.approx(2.0 * plan.seconds / 3600 + 0.3 * (plan.energy_wh or 0) / 1000)
     assert forecast(spec, facts(past=before, prices=prices)).cost is None
 
 

@@ -19,6 +19,7 @@ import torch
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker import randomness
 from backprop_tui.engine.worker.channel import EventSink
+from backprop_tui.engine.worker.distributed import world
 from backprop_tui.engine.worker.faults import is_out_of_memory
 from backprop_tui.engine.worker.rows import Sequences
 from backprop_tui.launch.plan.memory import MemoryPlan, Setup, plan_memory
@@ -69,7 +70,7 @@ def expected(
         [int(max(lengths[list(rows)])) for rows in groups],
         [int(learnt[list(rows)].sum()) for rows in groups],
     )
-    setup = setup_of(spec, shape, whole, taught, gpu=gpu, batch_size=len(groups))
+    setup = setup_of(spec, shape, whole, taught, gpu=gpu, batch_size=len(groups), processes=world().size)
     if not sequences.packed and batch_size > 1 and lengths.min() < lengths.max():
         # Elsewhere rows as long as these are drawn with shorter ones, and padding brings a mask.
         padded = dataclasses.replace(setup.batch, masked=True, mask_rows=setup.batch.rows)

@@ -33,19 +33,22 @@ class Adaptation:
     Attributes:
         everything: all of them, without adapters. rank: of the adapters, by name of the linear layer; others have none.
         dropout: whether adapter inputs are dropped. bits: of a quantised base, None where it is not.
+        dora: whether each layer has a magnitude beside its adapter.
     """
 
     everything: bool
     rank: dict[str, int] = field(default_factory=dict)
     dropout: bool = False
     bits: int | None = None
+    dora: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A micro-batch as the model sees it: `rows` by `longest` places, of which `learnt` tokens count in the loss.
 
-    `masked` says whether attention is given a mask (padding or packing) of `mask_rows` by longest by longest.
+    `masked` says whether attention is given a mask (padding or packing) of `mask_rows` by longest by longest, `eager` whether
+    it is computed with all its scores at once.
     """
 
     rows: int
@@ -53,6 +56,7 @@ class Batch:
     learnt: int
     masked: bool = False
     mask_rows: int = 1
+    eager: bool = False
 
     @property
     def places(self) -> int:
@@ -74,6 +78,7 @@ class Linear:
         if self.rank:
             self.down = Weight(tape, size_in * self.rank, numbers.adapters, trained=True)
             self.up = Weight(tape, size_out * self.rank, numbers.adapters, trained=True)
+            self.magnitude = Weight(tape, size_out, numbers.adapters, trained=True) if adapt.dora else None
 
     def __call__(self, x: Sym) -> Sym:
         """`base(x) + up(down(dropout(x))) * scale`, as PEFT computes it."""
@@ -84,12 +89,38 @@ class Linear:
         x = self.tape.cast(x, self.numbers.adapters)
         if self.adapt.dropout:
             x = self._dropout(x)
+        if self.magnitude is not None:
+            return self.tape.add(result, self._directed(x, result, places, self.magnitude))
         hidden = self._product(x, self.down, places * self.rank)
         del x
         update = self._product(hidden, self.up, places * self.size_out)
         del hidden
         update = self.tape.op([update], update.count, update.width)
         return self.tape.add(result, update)
+
+    def _directed(self, x: Sym, base: Sym, places: float, magnitude: Weight) -> Sym:
+        """DoRA's addition: `(m - 1) * base + m * update * scale`, with m over the norm of the weights as they stand.
+
+        For that norm the update is written out as a whole matrix, and an identity goes through the adapter to get it.
+        """
+        tape, width, whole = self.tape, self.numbers.adapters, self.size_in * self.size_out
+        identity = tape.new(self.size_in * (self.size_in + self.rank) * width, WORKSPACE)
+        update_matrix = tape.new(whole * width, WORKSPACE)
+        sums = tape.new(2 * whole * width, WORKSPACE)
+        del sums
+        ratio = tape.op([magnitude], self.size_out, width)
+        update = self._product(self._product(x, self.down, places * self.rank), self.up, places * self.size_out)
+        if self.adapt.dropout:
+            base = self._product(x, self.weight, places * self.size_out)
+        elif self.bias is not None:
+            base = tape.op([base], base.count, base.width)
+        size = places * self.size_out * width
+        kept = tape.op([ratio, base], base.count, width, saves=[base.storage], temporary=size)
+        added = tape.op([ratio, update], update.count, width, saves=[update.storage], temporary=size)
+        del update
+        added = tape.op([added], added.count, width)
+        del identity, update_matrix
+        return tape.add(kept, added)
 
     def _base(self, x: Sym, places: float) -> Sym:
         if self.adapt.bits is None:
@@ -196,9 +227,11 @@ class Layer:
 
     def _attend(self, q: Sym, k: Sym, v: Sym) -> Sym:
         tape, shape, batch, width = self.tape, self.shape, self.batch, self.numbers.maths
-        if shape.heads != shape.kv_heads and batch.masked:
+        if shape.heads != shape.kv_heads and (batch.masked or batch.eager):
             k, v = self._repeated(k), self._repeated(v)
         q, k, v = (tape.cast(entry, width) for entry in (q, k, v))
+        if batch.eager:
+            return self._attend_eagerly(q, k, v)
         saves: list[Storage] = [q.storage, k.storage, v.storage]
         if batch.masked:
             # Each call turns the boolean mask into numbers, and keeps them for its gradient.
@@ -206,6 +239,20 @@ class Layer:
         out = tape.new(q.count * width)
         saves += [out, tape.new(batch.places * shape.heads * 4)]
         return tape.op([q, k, v], q.count, width, saves=saves, storage=out)
+
+    def _attend_eagerly(self, q: Sym, k: Sym, v: Sym) -> Sym:
+        """Scores of every pair of places, their softmax in float32, and a copy of it in the format of the products."""
+        tape, batch = self.tape, self.batch
+        count = batch.rows * self.shape.heads * batch.longest**2
+        scores = tape.op([q, k], count, q.width, saves=[q.storage, k.storage])
+        scores = tape.op([scores], count, q.width)
+        scores = tape.op([scores], count, q.width)
+        kept = tape.new(count * 4)
+        scores = tape.op([scores], count, 4, storage=kept, saves=[kept])
+        scores = tape.cast(scores, q.width)
+        out = tape.op([scores, v], q.count, q.width, saves=[scores.storage, v.storage])
+        del scores, kept
+        return tape.op([out], out.count, out.width)
 
     def _repeated(self, x: Sym) -> Sym:
         return self.tape.op([x], x.count * self.shape.heads / self.shape.kv_heads, x.width)

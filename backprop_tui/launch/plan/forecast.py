@@ -13,6 +13,7 @@ from backprop_tui.launch.plan.memory import MemoryPlan, held_weights, plan_memor
 from backprop_tui.launch.plan.rates import UNKNOWN_RATE, PastRun, Rate, rate_of
 from backprop_tui.launch.plan.setup import STATE_BYTES, setup_of
 from backprop_tui.launch.plan.shape import ModelShape
+from backprop_tui.protocol.events import GpuReading
 from backprop_tui.protocol.figures import Prices
 from backprop_tui.protocol.peaks import peak_flops
 
@@ -123,20 +124,21 @@ class Forecast:
 def forecast(spec: RunSpec, facts: Facts) -> Forecast:
     """Everything that can be said of a run before it starts."""
     gpu, device, room, total = _place(spec, facts.machine)
+    together = processes_of(spec, facts.machine)[1]
     bfloat16 = _knows_bfloat16(device)
     rows, shape = facts.rows, facts.shape
     lengths, learnt = (rows.lengths, rows.learnt) if rows else ((), ())
     memory = fits = parameters = trained = flops = longest = None
     reason = facts.shape_reason or "the model is not known yet"
     if shape is not None:
-        setup = setup_of(spec, shape, lengths, learnt, gpu=gpu, bfloat16=bfloat16)
+        setup = setup_of(spec, shape, lengths, learnt, gpu=gpu, bfloat16=bfloat16, processes=together)
         memory, reason, longest = plan_memory(setup), "", setup.batch.longest
         trained = held_weights(shape, setup.adapt, setup.numbers)[2]
         parameters = shape.parameters + (0 if setup.adapt.everything else trained)
         flops = flops_per_token(shape, setup.adapt, trained, lengths, learnt)
         if room is not None:
             fits = fitting_batch(spec, facts, room - _process(gpu), gpu=gpu, bfloat16=bfloat16)
-    per_epoch, steps = steps_of(spec, rows)
+    per_epoch, steps = steps_of(spec, rows, together)
     epochs = steps / per_epoch if steps and per_epoch else None
     tokens = _times(rows.tokens if rows else None, epochs)
     dtype = "bfloat16" if gpu and bfloat16 else "float32"
@@ -153,13 +155,13 @@ def forecast(spec: RunSpec, facts: Facts) -> Forecast:
         gpu=gpu,
         memory=memory,
         memory_reason=reason,
-        rough=shape is not None and not shape.exact,
+        rough=(shape is not None and not shape.exact) or together > 1,
         room=room,
         room_total=total,
         process=_process(gpu),
         batch_size=spec.optim.batch_size,
         longest=longest,
-        effective_batch=spec.effective_batch,
+        effective_batch=spec.effective_batch * together,
         rows=rows.rows if rows else None,
         eval_rows=rows.eval_rows if rows else None,
         steps_per_epoch=per_epoch,
@@ -184,7 +186,13 @@ def forecast(spec: RunSpec, facts: Facts) -> Forecast:
     )
 
 
-def steps_of(spec: RunSpec, rows: RowFacts | None) -> tuple[int | None, int | None]:
+def processes_of(spec: RunSpec, machine: Machine | None) -> tuple[int, int]:
+    """Processes on this machine, and on all of them."""
+    here = spec.devices.devices or max(1, len(machine.gpus) if machine is not None else 1)
+    return here, here * spec.devices.nodes
+
+
+def steps_of(spec: RunSpec, rows: RowFacts | None, processes: int = 1) -> tuple[int | None, int | None]:
     """Optimiser steps per epoch and of the whole run; the arithmetic of `engine.worker.schedule`."""
     per_epoch = None
     if rows is not None and rows.rows > 0:
@@ -202,7 +210,7 @@ def steps_of(spec: RunSpec, rows: RowFacts | None) -> tuple[int | None, int | No
             batches = round(len(packs) / len(rows.lengths) * sequences)
         else:
             batches = math.ceil(round(sequences) / max(1, spec.optim.batch_size))
-        per_epoch = max(1, math.ceil(batches / spec.optim.accumulation))
+        per_epoch = max(1, math.ceil(math.ceil(batches / processes) / spec.optim.accumulation))
     # Each run of a multi-run takes its own steps, and its own epochs over its share of the rows.
     whole = spec.optim.steps * spec.stages
     steps = whole or (spec.stages * math.ceil(spec.optim.epochs * per_epoch / spec.stages) if per_epoch else None)
@@ -213,9 +221,12 @@ def fitting_batch(spec: RunSpec, facts: Facts, room: float, *, gpu: bool, bfloat
     """The largest power of two that fits `room` bytes and divides the effective batch; 0 when not even 1 fits."""
     assert facts.shape is not None
     lengths, learnt = (facts.rows.lengths, facts.rows.learnt) if facts.rows else ((), ())
+    together = processes_of(spec, facts.machine)[1]
     whole, best, size = max(1, spec.effective_batch), 0, 1
     while whole % size == 0:
-        setup = setup_of(spec, facts.shape, lengths, learnt, gpu=gpu, bfloat16=bfloat16, batch_size=size)
+        setup = setup_of(
+            spec, facts.shape, lengths, learnt, gpu=gpu, bfloat16=bfloat16, batch_size=size, processes=together
+        )
         if plan_memory(setup).peak > room:
             break
         best, size = size, size * 2
@@ -226,14 +237,22 @@ def _place(spec: RunSpec, machine: Machine | None) -> tuple[bool, str, int | Non
     """Whether the run is on a GPU, the device's name, and what of its memory it may use, of how much."""
     if machine is None:
         return False, "cpu", None, None
+    here = processes_of(spec, machine)[0]
     if machine.gpus and spec.model.device != "cpu":
         card = machine.gpus[0]
-        total, used = card.get("memory_total"), card["memory_used"]
-        free = int(total - used) if total is not None and used is not None else None
+        total = card.get("memory_total")
+        left = [_left(one) for one in machine.gpus[:here]]
+        known = [one for one in left if one is not None]
+        free = min(known) if len(known) == len(left) else None
         name = str(card.get("name") or "GPU")
         return True, name, None if free is None else int(free * MARGIN), None if total is None else int(total)
-    free = machine.memory_free
+    free = None if machine.memory_free is None else machine.memory_free // here
     return spec.model.device == "cuda", "cpu", None if free is None else int(free * MARGIN), machine.memory_total
+
+
+def _left(card: GpuReading) -> int | None:
+    total, used = card.get("memory_total"), card["memory_used"]
+    return None if total is None or used is None else int(total - used)
 
 
 def _knows_bfloat16(device: str) -> bool:

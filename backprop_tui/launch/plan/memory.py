@@ -33,6 +33,7 @@ class Setup:
         accumulation: micro-batches per step. checkpoint_every: layers per recomputed stretch, 0 recomputes none.
         state_bytes: of optimiser state per trained weight. gpu: on a GPU or the CPU.
         scores: whether one score stands on the model in place of the vocabulary.
+        processes: that train together, each with a device of its own. shared: whether each holds only its share of the weights.
     """
 
     shape: ModelShape
@@ -44,6 +45,8 @@ class Setup:
     state_bytes: float
     gpu: bool
     scores: bool = False
+    processes: int = 1
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +87,31 @@ def _planned(setup: Setup) -> MemoryPlan:
     at_update = weights + adapters + parts["optimiser"] + trained * width
     if at_update > sum(parts.values()):
         parts |= {ACTIVATIONS: 0.0, LOGITS: 0.0, WORKSPACE: 0.0, GRADIENTS: trained * width}
+    if setup.processes > 1:
+        _share_out(parts, setup, trained * width)
     if setup.gpu:
         parts[WORKSPACE] += CUDA_UNUSED * sum(parts.values())
     whole = {name: round(size) for name, size in parts.items()}
     return MemoryPlan(sum(whole.values()), whole)
 
 
+def _share_out(parts: dict[str, float], setup: Setup, gradients: float) -> None:
+    """What training together changes: gradients are copied into buckets, or weights are held in shares and gathered by layer."""
+    if not setup.shared:
+        parts[WORKSPACE] += gradients
+        return
+    for name in ("weights", "adapters", GRADIENTS, "optimiser"):
+        parts[name] /= setup.processes
+    # Two layers are whole at a time: the one at work and the one fetched ahead.
+    parts[WORKSPACE] += 2 * setup.shape.linear / setup.shape.layers * setup.numbers.maths
+
+
 def held_weights(shape: ModelShape, adapt: Adaptation, numbers: Numbers) -> tuple[float, float, int]:
     """Bytes of the base, bytes of the adapters, and how many weights are trained."""
     trained = shape.layers * sum(
-        rank * sum(shape.sizes[name]) for name, rank in adapt.rank.items() if name in shape.sizes
+        rank * sum(shape.sizes[name]) + (shape.sizes[name][1] if adapt.dora else 0)
+        for name, rank in adapt.rank.items()
+        if name in shape.sizes
     )
     if adapt.everything:
         return shape.parameters * numbers.weights, 0.0, shape.parameters

@@ -72,6 +72,8 @@ def speed_key(spec: RunSpec) -> tuple[Any, ...]:
         spec.data.max_length,
         spec.lora.rank if spec.model.method != "full" else 0,
         spec.optim.optimizer,
+        spec.devices.devices,
+        spec.devices.nodes,
     )
 
 

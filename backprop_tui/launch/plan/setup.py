@@ -53,7 +53,7 @@ def adaptation_of(spec: RunSpec, shape: ModelShape) -> Adaptation:
     bits = None
     if spec.model.method == "qlora":
         bits = 8 if getattr(spec.model, "quantization", "nf4") == "int8" else 4
-    return Adaptation(False, dict.fromkeys(sorted(wanted), spec.lora.rank), spec.lora.dropout > 0, bits)
+    return Adaptation(False, dict.fromkeys(sorted(wanted), spec.lora.rank), spec.lora.dropout > 0, bits, spec.lora.dora)
 
 
 def largest_batch(spec: RunSpec, lengths: Sequence[int], learnt: Sequence[int], *, batch_size: int) -> Batch:
@@ -87,6 +87,13 @@ def _largest_pack(spec: RunSpec, lengths: Sequence[int], learnt: Sequence[int], 
     return Batch(1, longest, sum(learnt[row] for row in fullest), masked=True)
 
 
+def state_bytes(spec: RunSpec, numbers: Numbers) -> float:
+    """Bytes of optimiser state per trained weight; PyTorch's own optimisers keep it in the weights' format."""
+    size = STATE_BYTES.get(spec.optim.optimizer, 8.0)
+    own = spec.optim.optimizer in ("adamw_torch", "adagrad", "rmsprop")
+    return size * numbers.weights / 4 if own and spec.model.method == "full" else size
+
+
 def in_pairs(batch: Batch) -> Batch:
     """A batch of pairs: both answers go through the model together, as twice the rows."""
     return replace(batch, rows=2 * batch.rows, masked=True, mask_rows=2 * batch.rows)
@@ -101,6 +108,7 @@ def setup_of(
     gpu: bool,
     bfloat16: bool = True,
     batch_size: int | None = None,
+    processes: int = 1,
 ) -> Setup:
     """Everything peak memory depends on.
 
@@ -112,19 +120,25 @@ def setup_of(
         gpu: whether the run is on a GPU.
         bfloat16: whether that GPU has the format.
         batch_size: rows per micro-batch instead of the spec's.
+        processes: that train together.
     """
     size = batch_size or spec.optim.batch_size
     rows_of = ROWS_OF.get(spec.task.objective, "sft")
+    numbers = numbers_of(spec, gpu=gpu, bfloat16=bfloat16)
     batch = largest_batch(spec, lengths, learnt, batch_size=size)
+    if rows_of == "preference":
+        batch = in_pairs(batch)
     every = spec.optim.gradient_checkpointing
     return Setup(
         shape=shape,
-        numbers=numbers_of(spec, gpu=gpu, bfloat16=bfloat16),
+        numbers=numbers,
         adapt=adaptation_of(spec, shape),
-        batch=in_pairs(batch) if rows_of == "preference" else batch,
+        batch=replace(batch, eager=spec.model.attention == "eager"),
         accumulation=spec.optim.accumulation,
         checkpoint_every=_EVERY.get(every, 1) if isinstance(every, str) else int(every),
-        state_bytes=STATE_BYTES.get(spec.optim.optimizer, 8.0),
+        state_bytes=state_bytes(spec, numbers),
         gpu=gpu,
         scores=spec.task.objective == "reward",
+        processes=processes,
+        shared=processes > 1 and spec.devices.parallel == "fsdp2",
     )
