@@ -261,7 +261,11 @@ class Run:
         Raises:
             DataError: no checkpoint, or it is damaged.
             UsageError: `out` holds something already.
+            TryAgainError: RATE_LIMITED, too many results were saved within a minute.
         """
+        from backprop_tui.launch.safety import admit_export
+
+        admit_export()
         source = self.checkpoint
         if source is None:
             raise DataError(

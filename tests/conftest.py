@@ -23,5 +23,8 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sub.mkdir(mode=0o700)
         monkeypatch.setenv(f"BACKPROP_{kind}_DIR", str(sub))
     monkeypatch.delenv("NO_COLOR", raising=False)
+    # Tests start runs faster than people do.
+    monkeypatch.setenv("BACKPROP_START_LIMIT", "0")
+    monkeypatch.setenv("BACKPROP_EXPORT_LIMIT", "0")
     yield place
     shutil.rmtree(place, ignore_errors=True)

@@ -22,6 +22,7 @@ from backprop_tui.config.files import replace_file
 from backprop_tui.config.presets import DEFAULT_PRESET
 from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.protocol.errors import UnavailableError, UsageError
+from backprop_tui.protocol.limits import LIMITS
 from backprop_tui.protocol.text import safe_text
 
 ENV_PREFIX = "BACKPROP_"
@@ -49,6 +50,13 @@ OTHER_VARIABLES = frozenset(
 def _field(default: Any, words: str, *, effect: Effect, group: str, **limits: Any) -> Any:
     """A setting: what it is, in which group it is shown, and when a change of it takes effect."""
     return Field(default=default, description=words, json_schema_extra={"effect": effect, "group": group}, **limits)
+
+
+def _limit(name: str) -> Any:
+    """A limit of runs that have none of their own."""
+    limit = LIMITS[name]
+    words = f"{limit.help} ({limit.unit})"
+    return _field(limit.default, words, effect="run", group="safety", ge=limit.low, le=limit.high, allow_inf_nan=False)
 
 
 class Settings(BaseSettings):
@@ -98,6 +106,27 @@ class Settings(BaseSettings):
         effect="now", group="runs", ge=0, le=1_000_000, allow_inf_nan=False,
     )  # fmt: skip
     currency: str = _field("", "what stands behind a cost, such as € or USD", effect="now", group="runs", max_length=8)
+    start_limit: int = _field(
+        3, "runs that may be started within a minute; 0 is any number", effect="now", group="limits", ge=0, le=100_000
+    )
+    export_limit: int = _field(
+        5, "results that may be saved elsewhere within a minute; 0 is any number",
+        effect="now", group="limits", ge=0, le=100_000,
+    )  # fmt: skip
+    warn_celsius: float = _limit("warn_celsius")
+    pause_celsius: float = _limit("pause_celsius")
+    stop_celsius: float = _limit("stop_celsius")
+    cool_celsius: float = _limit("cool_celsius")
+    heat_readings: int = _limit("heat_readings")
+    heat_tries: int = _limit("heat_tries")
+    cool_s: float = _limit("cool_s")
+    vram_percent: float = _limit("vram_percent")
+    power_percent: float = _limit("power_percent")
+    ram_percent: float = _limit("ram_percent")
+    disk_gb: float = _limit("disk_gb")
+    stall_s: float = _limit("stall_s")
+    stall_steps: float = _limit("stall_steps")
+    stall_grace_s: float = _limit("stall_grace_s")
 
     @classmethod
     def settings_customise_sources(

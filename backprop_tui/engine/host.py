@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import socket
@@ -22,6 +23,7 @@ from backprop_tui.engine import host_faults, host_retry
 from backprop_tui.engine.baseline import baseline_name, read_baseline
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.host_attempts import Attempts
+from backprop_tui.engine.host_safety import Safety
 from backprop_tui.engine.host_server import PipeServer, bind_socket
 from backprop_tui.engine.host_timings import Timings
 from backprop_tui.engine.watch_curves import CurveWatch
@@ -78,6 +80,7 @@ class Host:
         command = worker_command or command_of(self._spec)
         self._attempts = Attempts(self, command, self._timings, self._spec, memory_kills)
         self._watch = CurveWatch(self._spec)
+        self._safety = Safety(self, self._spec, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
         self._commands: set[str] = set()
         self._attempt = 0
         self._signalled = False
@@ -206,10 +209,12 @@ class Host:
         self._begun = True
         self._attempt = attempt
         self._watch.take(ev.ATTEMPT, {"attempt": attempt})
+        self._safety.on_attempt(self._attempts.pid)
 
     async def _attend(self) -> None:
         self._attempts.watch()
-        await self._done.wait()
+        while not await self._over_within(self._timings.telemetry):
+            self._safety.look()
         self._attempts.close()
         if self._sync_timer is not None:
             self._sync_timer.cancel()
@@ -220,6 +225,12 @@ class Host:
         with contextlib.suppress(BackpropError):
             self._journal.close()
         self._attempts.join(2.0)
+
+    async def _over_within(self, seconds: float) -> bool:
+        """Whether the last worker is gone, after waiting so long at most."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._done.wait(), seconds)
+        return self._done.is_set()
 
     def _refusal(self, command: Command) -> tuple[str, str, str] | None:
         state, over = self.view.state, self._attempts.over
@@ -266,6 +277,7 @@ class Host:
         if self._journal_broken and kind not in ev.DURABLE:
             return
         self.record(kind, message)
+        self._safety.on_worker(kind, message)
         for alert in self._watch.take(kind, message):
             self.record(ev.ALERT, alert)
 
@@ -279,6 +291,17 @@ class Host:
             # How long the raw logs were at this moment: what puts their lines, which carry no time, between the events.
             logs = {"worker": _size(self.run.worker_log), "host": _size(self.run.host_log)}
             self.record(ev.TELEMETRY, {**reading, "logs": logs})
+            self._safety.on_reading(reading)
+
+    def tell_worker(self, words: dict[str, Any]) -> None:
+        """Hand the worker a command that is on record."""
+        self._attempts.send(words)
+        if words["name"] == CommandName.STOP.value:
+            self._attempts.await_stop(self._timings.stop)
+
+    def end_worker(self) -> None:
+        """End the worker at once, saved or not."""
+        self._attempts.end_now()
 
     def on_over(self) -> None:
         """The last worker is gone."""

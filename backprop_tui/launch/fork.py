@@ -36,6 +36,7 @@ def fork_run(
     name: str = "",
     keep_optimizer: bool = False,
     engine: Sequence[str] = ENGINE_COMMAND,
+    limited: bool = True,
 ) -> RunDir:
     """Start a child run from a checkpoint; the parent is only read, and may be live or over.
 
@@ -47,15 +48,20 @@ def fork_run(
         keep_optimizer: go on at that step with the optimiser's state and the place in the data, instead of beginning anew at
             step 0 with a fresh optimiser.
         engine: the host's command line without its arguments.
+        limited: whether it counts among the starts of this minute.
 
     Raises:
+        TryAgainError: RATE_LIMITED, too many were started within a minute.
         UsageError: FORK_SETTING, a change the checkpoint does not allow; an unknown setting.
         DataError: CHECKPOINT_UNKNOWN, CHECKPOINT_INVALID, CHECKPOINT_NONE; what is wrong with the data.
         BackpropError: what preflight or the engine found wrong. Nothing is left behind then.
     """
     refuse_if_view_only()
     from backprop_tui.launch.preflight import check_and_record
+    from backprop_tui.launch.safety import admit_start
 
+    if limited:
+        admit_start(count=False)
     before = parent_spec(parent)
     after = child_spec(before, changes or {}, keep_optimizer=keep_optimizer)
     source = checkpoint_at(parent, step)
@@ -64,6 +70,8 @@ def fork_run(
     title = name or f"{before.title[: _NAME_LIMIT - 16]} @{source.step}"
     after = after.model_copy(update={"name": title[:_NAME_LIMIT]})
     resolved, launched = check_and_record(after)
+    if limited:
+        admit_start(count=True)
     kept: Kept = "optimizer" if keep_optimizer else "weights"
     noted = Parent(parent.id, source.step, kept, after.optim.learning_rate / before.optim.learning_rate)
     child = create_run(resolved.model_dump(mode="json"), launched=launched, parent=noted.to_dict())

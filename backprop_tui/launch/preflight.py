@@ -164,7 +164,13 @@ def _resolved(spec: RunSpec) -> RunSpec:
     if recovery.baseline:
         recovery = recovery.model_copy(update={"baseline": _baseline(recovery.baseline)})
     return spec.model_copy(
-        update={"name": spec.title[:_NAME_LIMIT], "model": model, "data": data, "recovery": recovery}
+        update={
+            "name": spec.title[:_NAME_LIMIT],
+            "model": model,
+            "data": data,
+            "recovery": recovery,
+            "safety": resolved_limits(spec.safety),
+        }
     )
 
 

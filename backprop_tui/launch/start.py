@@ -45,16 +45,26 @@ _PASSED_PREFIXES = (
 )  # fmt: skip
 
 
-def start_run(spec: RunSpec) -> RunDir:
+def start_run(spec: RunSpec, *, limited: bool = True) -> RunDir:
     """Check the spec, create its run and start its engine; returns once the engine is ready.
 
+    Args:
+        spec: what is to be run.
+        limited: whether it counts among the starts of this minute; what starts runs in turn, not at once, is exempt.
+
     Raises:
+        TryAgainError: RATE_LIMITED, too many were started within a minute.
         BackpropError: what preflight or the engine found wrong; nothing is left behind.
     """
     refuse_if_view_only()
     from backprop_tui.launch.preflight import check_and_record
+    from backprop_tui.launch.safety import admit_start
 
+    if limited:
+        admit_start(count=False)
     resolved, launched = check_and_record(spec)
+    if limited:
+        admit_start(count=True)
     run = create_run(resolved.model_dump(mode="json"), launched=launched)
     try:
         launch_engine(run)

@@ -27,6 +27,7 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("optimiser", "optim"),
     ("run", "run"),
     ("recovery", "recovery"),
+    ("safety", "safety"),
     ("devices", "devices"),
     ("multi-run", "multi"),
 )

@@ -19,12 +19,13 @@ from backprop_tui.protocol.parts.multi import MultiPart
 from backprop_tui.protocol.parts.optim import Optimizer, OptimPart, Schedule
 from backprop_tui.protocol.parts.recovery import RecoveryPart
 from backprop_tui.protocol.parts.run import RunPart
+from backprop_tui.protocol.parts.safety import SafetyPart
 from backprop_tui.protocol.parts.task import ROWS_OF, Objective, TaskPart
 
 __all__ = [
     "ROWS_OF", "DType", "DataFormat", "DataPart", "Device", "DevicesPart", "Duplicates", "LoraPart", "Method", "ModelPart",
     "MultiPart", "Objective", "OptimPart", "Optimizer", "Parallel", "RecoveryPart", "RowOrder", "RunPart", "RunSpec",
-    "Schedule", "TaskPart", "TrainOn",
+    "SafetyPart", "Schedule", "TaskPart", "TrainOn",
 ]  # fmt: skip
 
 #: The bundled rows in the form of a purpose; `demo` itself is chats.
@@ -50,6 +51,7 @@ class RunSpec(Part):
     optim: OptimPart = Field(default_factory=OptimPart)
     run: RunPart = Field(default_factory=RunPart)
     recovery: RecoveryPart = Field(default_factory=RecoveryPart)
+    safety: SafetyPart = Field(default_factory=SafetyPart)
     devices: DevicesPart = Field(default_factory=DevicesPart)
     multi: MultiPart = Field(default_factory=MultiPart)
 
@@ -62,6 +64,13 @@ class RunSpec(Part):
         task = "" if self.task.objective == "sft" else f"-{self.task.objective}"
         rank = "" if self.model.method == "full" else f"-r{self.lora.rank}"
         return f"{base}{task}-{self.model.method}{rank}"
+
+    @property
+    def stages(self) -> int:
+        """Runs one after the other: 1, or as many as a multi-run has."""
+        if self.multi.multi == "off":
+            return 1
+        return self.multi.runs if self.multi.multi == "windows" else len(self.data.path.split(" + "))
 
     @property
     def effective_batch(self) -> int:
@@ -92,6 +101,8 @@ class RunSpec(Part):
             return self
         if self.model.method == "full":
             raise ValueError("a multi-run merges adapters: choose method lora or qlora")
+        if self.lora.adapter_start != "zero":
+            raise ValueError("a multi-run starts each adapter from the one before: leave adapter_start at zero")
         if self.task.objective != "sft":
             raise ValueError("a multi-run merges what imitation learnt: choose objective sft")
         if self.run.early_stopping:

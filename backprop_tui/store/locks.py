@@ -48,7 +48,7 @@ class Identity:
         """This process, with a fresh nonce."""
         pid = os.getpid()
         return cls(
-            pid, _boot_id(), _start_time(pid) or 0, secrets.token_hex(16), __version__, socket, round(time.time(), 3)
+            pid, boot_id(), _start_time(pid) or 0, secrets.token_hex(16), __version__, socket, round(time.time(), 3)
         )
 
     def write(self, file: Path) -> None:
@@ -154,10 +154,16 @@ def held_error(file: Path) -> TryAgainError:
 
 def is_alive(identity: Identity) -> bool:
     """Whether exactly this process still runs on this boot (a zombie does not)."""
-    if identity.pid <= 0 or identity.boot_id != _boot_id():
+    if identity.pid <= 0 or identity.boot_id != boot_id():
         return False
     started = _start_time(identity.pid)
     return started is not None and started == identity.start_time
+
+
+def lost_to_reboot(file: Path) -> bool:
+    """Whether the engine that engine.json names ran on an earlier boot of this machine; False also where nobody can say."""
+    identity = Identity.read(file)
+    return identity is not None and bool(identity.boot_id) and bool(here := boot_id()) and identity.boot_id != here
 
 
 def signal_engine(identity: Identity, signum: signal.Signals) -> bool:
@@ -205,7 +211,8 @@ def _same_file(fd: int, file: Path) -> bool:
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """The kernel's id of this boot; "" where there is none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

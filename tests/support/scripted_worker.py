@@ -2,12 +2,13 @@
 
 Keys: steps, step_s, save_every, save_s, load_s; crash = {"step": n, "how": kill|segv|exit|fault|quiet|memory} (first attempt
 only), spoil (a step of the first attempt whose loss is no number), deaf (ignores commands and SIGTERM), noise (sends garbage
-first), flood (bytes of padding per step event), helper (leaves a child process holding the pipes), evals (losses by
-step), says, prints (log events and raw lines per step, spread over it).
+first), hang (a step of the first attempt after which nothing happens), flood (bytes of padding per step event), helper (leaves
+a child process holding the pipes), evals (losses by step), says, prints (log events and raw lines per step, spread over it).
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import math
 import os
@@ -89,7 +90,8 @@ class Worker:
         self.send("command_done", id=command["id"], name=name, ok=True, detail="")
         if name in ("pause", "resume"):
             self.paused = name == "pause"
-            self.send("state", state="paused" if self.paused else "running", reason="")
+            reason = str(command["args"].get("reason", "")) if self.paused else ""
+            self.send("state", state="paused" if self.paused else "running", reason=reason)
         elif name == "checkpoint":
             self.save("asked")
         elif name == "stop":
@@ -97,6 +99,10 @@ class Worker:
             self.end("stopped")
         elif name == "abort":
             self.end("aborted", save=None)
+
+    def hang(self) -> None:
+        while True:
+            signal.pause()
 
     def crash(self, how: str) -> None:
         print("the last line before the crash, hf_abcdefghijklmnopqrstuvwxyz", flush=True)
@@ -154,6 +160,9 @@ class Worker:
                 self.paused = self.spoilt = True
                 while self.paused:
                     self.commands(1.0)
+            if self.first and script.get("hang") == self.step:
+                faulthandler.register(signal.SIGUSR1)
+                self.hang()
             if self.first and crash.get("step") == self.step:
                 self.crash(crash["how"])
             if self.step % script.get("save_every", 5) == 0 and self.step < steps:

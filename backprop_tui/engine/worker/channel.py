@@ -244,8 +244,9 @@ class Inbox:
             self._commands.append(command)
             self._changed.notify_all()
         if command.name is CommandName.STOP:
-            self._on_stop(_ASKED)
-            self.request_stop(_ASKED)
+            reason = str(command.args.get("reason") or _ASKED)
+            self._on_stop(reason)
+            self.request_stop(reason)
 
     def request_stop(self, reason: str, *, host_lost: bool = False) -> None:
         """Ask the run to stop; safe inside a signal handler."""
