@@ -43,10 +43,11 @@ def admit(kind: Kind, most: int, *, count: bool = True, now: float | None = None
     """
     if most <= 0:
         return
-    moment = time.monotonic() if now is None else now
     place = paths.data_dir() / "rate"
     with contextlib.suppress(OSError), _locked(place, kind):
         file = place / f"{kind}.json"
+        # Taken under the lock: a time from before it would lie before what others wrote meanwhile.
+        moment = time.monotonic() if now is None else now
         recent = [at for at in _read(file) if moment - WITHIN < at <= moment]
         if len(recent) >= most:
             raise _refusal(kind, most, len(recent), sorted(recent)[-most] + WITHIN - moment)

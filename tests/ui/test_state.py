@@ -121,7 +121,7 @@ async def test_what_was_being_prepared_comes_back(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     app = BackpropApp("tune", saved=SavedState())
     async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "advanced (")
+        await shows(pilot, "learning rate")
         app.draft.set("rank", 8)
         app.draft.set("epochs", 5)
         await pilot.press("a", "down", "q")
@@ -251,6 +251,6 @@ async def test_settings_of_another_version_are_dropped_and_the_data_is_kept(tmp_
     saved = SavedState("tune", draft={"data": "demo", "preset": "gone", "overrides": {"rank": "many", "nothing": 1}})
     app = BackpropApp("tune", saved=saved)
     async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "advanced (")
+        await shows(pilot, "learning rate")
         assert app.draft.data == "demo"
         assert app.draft.spec().lora.rank > 0
