@@ -15,6 +15,7 @@ from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.entry import Entry
 from backprop_tui.store.filter import parse_filter
 from backprop_tui.store.index import RunIndex
+from backprop_tui.store.locks import lost_to_reboot
 from backprop_tui.store.sorting import FIRST, ORDERS, check_order, ordered
 from backprop_tui.store.summary import resume_step
 
@@ -138,8 +139,10 @@ def _name_words(entry: Entry) -> Iterator[str]:
 
 
 def _crash(entry: Entry, index: RunIndex) -> str:
-    name, step = entry.short_id, resume_step(index.run(entry.id), entry.state)
-    where = "crashed before anything was saved" if step is None else f"crashed, resumable from step {words.count(step)}"
+    run = index.run(entry.id)
+    name, step = entry.short_id, resume_step(run, entry.state)
+    how = "was lost when the machine went down" if lost_to_reboot(run.identity_file) else "crashed"
+    where = f"{how} before anything was saved" if step is None else f"{how}, resumable from step {words.count(step)}"
     return f"{name} {where}: `backprop resume {name}`."
 
 

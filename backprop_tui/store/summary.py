@@ -52,6 +52,11 @@ class RunSummary:
         """Step a resume would go on from, as the disk stands when asked and judged by names and sizes; None without one."""
         return resume_step(self.run, self.state)
 
+    @property
+    def rebooted(self) -> bool:
+        """Whether it crashed because the machine went down: its engine ran on an earlier boot."""
+        return self.state is RunState.CRASHED and locks.lost_to_reboot(self.run.identity_file)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, for `--json`."""
         return {
@@ -64,6 +69,7 @@ class RunSummary:
             "created": self.created,
             "state": self.state.value,
             "resume_step": self.resume_step,
+            "rebooted": self.rebooted,
             **{key: value for key, value in self.notes.to_dict().items() if key != "name"},
             "view": self.view.to_dict(),
         }

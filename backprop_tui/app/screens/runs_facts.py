@@ -91,7 +91,9 @@ class RunFacts(Painted):
         elif entry.fault:
             say("problem", entry.fault, "bad")
         elif entry.state.value == "crashed":
-            say("problem", "Its engine is gone without saying goodbye.", "bad")
+            rebooted = self.summary is not None and self.summary.rebooted
+            how = "The machine went down while it ran." if rebooted else "Its engine is gone without saying goodbye."
+            say("problem", how, "bad")
         elif view is not None and view.reason:
             say("state", view.reason)
         if self.summary is not None and entry.state.value in _RESUMABLE:
