@@ -27,7 +27,7 @@ def test_a_run_lost_to_a_reboot_says_so_and_can_be_resumed(capsys: pytest.Captur
     assert load_summary(fake.run).rebooted
     assert main(["runs"]) == 0
     told = capsys.readouterr()
-    assert "lost when the machine went down, before anything was saved" in told.err
+    assert "lost when the machine went down before anything was saved" in told.err
     assert "crashed" in told.out
     assert main(["show", fake.run.short_id, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
