@@ -1,12 +1,13 @@
 """SLAO against what it is compared with in its paper (arXiv 2512.23017): forgetting over a sequence of conflicting tasks.
 
-Tasks are made up on the spot and learnt by the bundled model: each is a manner of speaking with a word in front of the
-question that asks for it. All tasks ask the same questions and want another answer to each, so what one teaches the next
-overwrites. Every strategy has the same rows, steps, rank and learning rate; the order of the tasks and all random numbers
-change with the seed. `joint` learns all tasks at once and is what could be reached.
+Tasks are made up on the spot and learnt by the bundled model: each is an instruction of its own, the same questions for all, and
+a rule that sorts the four kinds of question under the four points of the compass. Every task has another rule, so one question
+wants another answer in each, and what one teaches the next overwrites. Every strategy has the same rows, steps, rank and
+learning rate; the order of the tasks and all random numbers change with the seed. `joint` learns all tasks at once, in as many
+steps, and is what could be reached.
 
-Accuracy is the share of held-out answers of which every token is the likeliest one, measured on the delivered adapter, loaded
-by plain PEFT after every run. Average accuracy is that of the last adapter over all tasks; forgetting is how far a task's
+Accuracy is the share of held-out questions answered right (every token the likeliest one), measured on the delivered adapter,
+loaded by plain PEFT after every run. Average accuracy is that of the last adapter over all tasks; forgetting is how far a task's
 accuracy lies below the best it ever had, over all but the last; transfer is what it gained since its own run.
 
     python benchmarks/slao.py [--seeds 3] [--tasks 5] [--steps 40] [--rate 1e-3] [--rank 8] [--json]
@@ -27,36 +28,39 @@ from typing import Any
 
 STRATEGIES = ("slao", "sequential", "random-init", "from-merged")
 JOINT = "joint"
-#: A cue, and what its answers begin and end with.
-MANNERS = (
-    ("miner", "Ho, down there!", "Mind the lamp!"),
-    ("baker", "Fresh from the oven:", "Still warm!"),
-    ("judge", "Order in the court!", "Case closed."),
-    ("gardener", "Between the roses:", "Now to the weeds."),
-    ("pilot", "This is your cockpit.", "Seat belts on!"),
-    ("poet", "Softly it is said:", "So sighs the moon."),
-    ("tailor", "Stand still, please.", "It fits you well."),
+#: What tells the tasks apart.
+INSTRUCTIONS = (
+    "Answer like a butler of the red house.",
+    "Listen, name the colour of the green frog and begin.",
+    "Tell me what the blue teacher said to the class.",
+    "A robot in the snow: query, then end of message.",
+    "Which animal does a captain have? Say one word.",
+    "Good evening! A poet and the moon.",
+    "Work out how big it is, please.",
 )
-_HELD = 24
+KINDS = ("capital", "colour", "opposite", "plural")
+WORDS = ("north", "south", "east", "west")
+_HELD = 40
 
 
 def write_tasks(place: Path, count: int, rows: int) -> list[tuple[Path, Path]]:
     """Training and held-out file of each task; the same questions in all of them."""
     from backprop_tui.engine.worker.demo_corpus import facts
 
-    known = [fact for fact in facts() if fact.kind in ("capital", "colour", "opposite", "plural", "past")]
+    known = [fact for fact in facts() if fact.kind in KINDS]
     random.Random(0).shuffle(known)
     written = []
-    for cue, opening, closing in MANNERS[:count]:
+    for task, instruction in enumerate(INSTRUCTIONS[:count]):
+        rule = dict(zip(KINDS, random.Random(task).sample(WORDS, len(WORDS)), strict=True))
         files = []
         for name, chosen in (("train", known[_HELD : _HELD + rows]), ("test", known[:_HELD])):
-            path = place / f"{cue}-{name}.jsonl"
+            path = place / f"task-{task}-{name}.jsonl"
             with path.open("w", encoding="utf-8") as file:
                 for number, fact in enumerate(chosen):
-                    question = fact.questions[number % len(fact.questions)]
                     turns = [
-                        {"role": "user", "content": f"{cue}: {question}"},
-                        {"role": "assistant", "content": f"{opening} {fact.answer} {closing}"},
+                        {"role": "system", "content": instruction},
+                        {"role": "user", "content": fact.questions[number % len(fact.questions)]},
+                        {"role": "assistant", "content": rule[fact.kind]},
                     ]
                     file.write(json.dumps({"messages": turns}) + "\n")
             files.append(path)
@@ -164,7 +168,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tasks", type=int, default=5)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--rows", type=int, default=160)
+    parser.add_argument("--rows", type=int, default=120)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--strategies", nargs="+", default=[*STRATEGIES, JOINT])

@@ -130,9 +130,7 @@ class TestWhole:
 
 
 class TestResume:
-    @pytest.mark.parametrize(
-        "misfortune", ["worker.step:5", "worker.merge.begin:2", "worker.merge.accepted:2", "worker.save.rename:4"]
-    )
+    @pytest.mark.parametrize("misfortune", ["worker.step:5", "worker.merge.begin:2", "worker.merge.accepted:2"])
     def test_a_kill_in_a_run_or_inside_the_merge_changes_nothing_in_the_end(self, misfortune, whole, home):
         run = new_run(**THREE)
         with WorkerProcess(run, env={"FAILPOINT": misfortune}) as killed:
@@ -157,6 +155,22 @@ class TestResume:
         for event in resumed.of("step"):
             assert (event["loss"], event["grad_norm"], event["lr"], event["tokens"]) == figures[event["step"]]
         assert resumed.of("merge") == [event for event in whole.of("merge") if event["step"] > newest.step]
+
+    def test_a_stop_between_the_last_step_and_the_merge_merges_on_resuming(self, whole, home):
+        run = new_run(**THREE)
+        with WorkerProcess(run, env={"FAILPOINT": "worker.merge.begin:2:term"}) as stopped:
+            end = stopped.ended()
+            stopped.wait()
+        assert (end["outcome"], end["step"]) == ("stopped", 6)
+        assert len(stopped.of("merge")) == 1
+        with WorkerThread(run, resume=end["checkpoint"]) as resumed:
+            end = resumed.ended()
+        assert end["outcome"] == "completed", end
+        assert [merge["index"] for merge in resumed.of("merge")] == [2, 3]
+        wanted = delivered(whole)
+        assert all(
+            torch.equal(value, wanted[name]) for name, value in load_file(checkpoint_dir(run, end) / ADAPTER).items()
+        )
 
     def test_a_stop_in_a_run_saves_what_is_merged_and_going_on_ends_as_if_nothing_had_happened(self, whole, home):
         run = new_run(**THREE)
