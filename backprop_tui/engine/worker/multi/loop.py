@@ -122,8 +122,10 @@ class MultiRun:
         if self._progress.step < stage.ends:
             trainer.train(resume_from_checkpoint=None if inside is None else str(inside))
         elif inside is not None:
-            # It was stopped between its last step and the merge.
+            # It was stopped between its last step and the merge. What a checkpoint holds of a trainer has to exist; nothing
+            # goes on from it, since the next run has a trainer of its own.
             read_adapter(self._model, inside)
+            trainer.create_optimizer_and_scheduler(stage.schedule.total_steps)
         return trainer, conductor.ended_by
 
     def _finish(self, stage: Stage, trainer: StepTrainer) -> str:
