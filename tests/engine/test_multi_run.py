@@ -123,11 +123,6 @@ class TestWhole:
         )
         assert not any(torch.equal(on_top[name], training[name]) for name in names)
 
-    def test_the_best_is_chosen_among_merged_adapters_only(self, whole):
-        best = [event["step"] for event in whole.of("eval", best=True)]
-        assert set(best) <= {3, 6, 9}
-        assert best
-
 
 class TestResume:
     @pytest.mark.parametrize("misfortune", ["worker.step:5", "worker.merge.begin:2", "worker.merge.accepted:2"])
@@ -234,6 +229,16 @@ class TestOptions:
         before, after = (load_file(worker.run.checkpoint(step) / ADAPTER) for step in (2, 4))
         assert all(torch.equal(value, after[name]) for name, value in before.items())
 
+    def test_weights_in_training_are_measured_and_never_the_best(self, home):
+        worker = train(multi="windows", runs=2, steps=3, eval_every=1, save_every=1)
+        evals = worker.of("eval")
+        assert [event["step"] for event in evals] == [0, 1, 2, 3, 4, 5, 6]
+        # The loss falls with every step, so each of them would be a new best.
+        losses = [event["loss"] for event in evals]
+        assert losses == sorted(losses, reverse=True)
+        assert [event["step"] for event in evals if event["best"]] == [3, 6]
+        assert [event["step"] for event in worker.of("checkpoint", best=True)] == [3, 6]
+
     def test_the_learning_rate_goes_from_the_first_run_to_the_last(self, home):
         worker = train(multi="windows", runs=3, steps=1, learning_rate=2e-4, lr_last=5e-5)
         assert [stage["lr"] for stage in worker.of("stage", status="begin")] == pytest.approx([2e-4, 1.25e-4, 5e-5])
@@ -272,7 +277,16 @@ class TestOptions:
         assert not worker.of("phase", phase="load", detail="weights")
 
     @pytest.mark.parametrize(
-        "settings", [{"method": "full"}, {"early_stopping": 2}, {"eval_split": 0.0, "gate": "eval"}]
+        "settings",
+        [
+            {"method": "full"},
+            {"early_stopping": 2},
+            {"eval_split": 0.0, "gate": "eval"},
+            {"eval_split": 0.0, "patience": 1},
+            {"adapter_start": "pissa"},
+            {"objective": "dpo"},
+            {"lr_last": 1e-5, "lr_across": "constant"},
+        ],
     )
     def test_settings_that_do_not_go_together_are_refused(self, settings):
         with pytest.raises(UsageError):
