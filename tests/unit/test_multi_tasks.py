@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from backprop_tui.engine.worker.multi.gates import refusal
 from backprop_tui.engine.worker.multi.tasks import Task, datasets, rate_of, replayed, windows
+from backprop_tui.launch.plan.forecast import RowFacts, steps_of
 from backprop_tui.protocol.errors import DataError
+from backprop_tui.protocol.fields import with_overrides
 from backprop_tui.protocol.parts.multi import MultiPart
+from backprop_tui.protocol.spec import RunSpec
 
 
 def part(**settings: object) -> MultiPart:
@@ -120,3 +123,19 @@ class TestGates:
     def test_what_was_not_measured_refuses_nothing(self):
         assert not refusal(part(gate="both"), None, ((None, None), (None, None)), (None, None), 2)
         assert not refusal(part(gate="eval"), None, (), (1.0, 1.0), 2)
+
+
+class TestPlan:
+    @pytest.mark.parametrize(
+        ("settings", "steps"),
+        [
+            ({"steps": 10}, 10),
+            ({"steps": 10, "multi": "windows", "runs": 3}, 30),
+            ({"steps": 10, "multi": "datasets", "path": "a.jsonl + 2x b.jsonl"}, 20),
+            ({"steps": 0, "multi": "windows", "runs": 3, "batch_size": 4, "accumulation": 1}, 27),
+        ],
+    )
+    def test_the_plan_counts_the_steps_of_all_runs(self, settings, steps):
+        # 100 rows are 25 steps of 4; slices of 33 or 34 rows take 9 each.
+        rows = RowFacts(100, 0, (), (), (), 0, 0, exact=True)
+        assert steps_of(with_overrides(RunSpec(), settings), rows)[1] == steps
