@@ -17,7 +17,7 @@ from backprop_tui.launch.client import send_command
 from backprop_tui.launch.start import launch_engine, resume_run
 from backprop_tui.protocol.commands import Command, CommandName
 from backprop_tui.store.layout import RunDir, create_run
-from tests.support.engines import at_step, eventually, events, over
+from tests.support.engines import at_step, events, eventually, over
 
 HOT = (sys.executable, str(Path(__file__).parents[1] / "support" / "hot_host.py"))
 LIMITS = {"heat_readings": 2, "stall_s": 0}

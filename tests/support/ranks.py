@@ -36,8 +36,14 @@ class Ranks(Driver):
 
         for rank in range(size):
             told = {
-                **{"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(size)},
-                **{"GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1", **common, **dict((env or {}).get(rank, {}))},
+                "RANK": str(rank),
+                "WORLD_SIZE": str(size),
+                "LOCAL_RANK": str(rank),
+                "LOCAL_WORLD_SIZE": str(size),
+                "GROUP_RANK": "0",
+                "GROUP_WORLD_SIZE": "1",
+                **common,
+                **dict((env or {}).get(rank, {})),
             }
             process = _CONTEXT.Process(target=work, args=(str(run.path), told, pipes if not rank else None, resume))
             process.start()

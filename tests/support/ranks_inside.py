@@ -8,7 +8,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import backprop_tui.engine.worker.distributed
-import backprop_tui.engine.worker.trainer  # noqa: F401
+import backprop_tui.engine.worker.trainer
 from backprop_tui.engine.worker.channel import EventSink, Inbox
 from backprop_tui.engine.worker.distributed import EXIT_FORSAKEN
 from backprop_tui.engine.worker.session import Session

@@ -15,6 +15,8 @@ from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker import finite, randomness
 from backprop_tui.engine.worker.channel import EventSink, Inbox, StoppedEarly
 from backprop_tui.engine.worker.distributed import world
+from backprop_tui.engine.worker.distributed_choice import Sharing
+from backprop_tui.engine.worker.distributed_shards import check_sharing
 from backprop_tui.engine.worker.measuring import Examiner
 from backprop_tui.engine.worker.probe import Probe
 from backprop_tui.engine.worker.progress import Progress
@@ -78,13 +80,16 @@ class Conductor:
         self._random: dict[str, Any] | None = None
         self.ended_by = ""
         self.probe: Probe | None = None
+        self.sharing: Sharing = ""
 
     def train_begin(self, trainer: StepTrainer) -> None:
         """Measure the untouched base, obey what arrived while loading, start the clock.
 
         Raises:
             StoppedEarly: a stop came first.
+            RunFailed: the processes don't share out the work as the plan says.
         """
+        check_sharing(trainer.model_wrapped, self.sharing)
         if self.probe is not None:
             self.probe.run(trainer)
         if self._progress.step == 0:

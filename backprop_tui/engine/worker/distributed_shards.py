@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from backprop_tui.engine.worker.distributed import world
+from backprop_tui.protocol.errors import RunFailed
 
 
 def share_out(model: Any, autocast: torch.dtype | None) -> None:
@@ -55,11 +56,27 @@ def is_sharded(model: Any) -> bool:
     return isinstance(model, FSDPModule)
 
 
-def wrapping(model: Any) -> str:
-    """What is in force, read back from the model itself: `fsdp2`, `ddp`, or nothing."""
-    if is_sharded(getattr(model, "module", model)):
-        return "fsdp2"
-    return "ddp" if isinstance(model, torch.nn.parallel.DistributedDataParallel) else ""
+def check_sharing(model: Any, promised: str) -> None:
+    """Compare what was promised with what is in force, read back from the model as the trainer wrapped it.
+
+    Args:
+        model: so wrapped.
+        promised: `fsdp2`, `ddp`, or "" for a process alone.
+
+    Raises:
+        RunFailed: SHARING_NOT_IN_FORCE.
+    """
+    inner = getattr(model, "module", model)
+    found = (
+        "fsdp2" if is_sharded(inner) else "ddp" if isinstance(model, torch.nn.parallel.DistributedDataParallel) else ""
+    )
+    if found != promised:
+        words = {"": "each process for itself", "ddp": "by DDP", "fsdp2": "by FSDP2"}
+        raise RunFailed(
+            "SHARING_NOT_IN_FORCE",
+            f"The model was to be trained {words[promised]} and the libraries made it {words[found]}.",
+            "Set parallel to ddp, or devices to 1.",
+        )
 
 
 def whole_weights(model: Any) -> dict[str, Any] | None:

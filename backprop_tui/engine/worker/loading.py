@@ -63,7 +63,7 @@ def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precis
     """
     check_recomputation(spec, precision)
     options: dict[str, Any] = {"dtype": precision.weights, "attn_implementation": attention_of(spec)}
-    if precision.device.type == "cuda":
+    if precision.device.type == "cuda" and not precision.shared_out:
         options["device_map"] = {"": str(precision.device)}
     options |= method.weights_options(spec, precision)
     scoring = find_objective(spec.task.objective).head == "score"

@@ -19,11 +19,13 @@ class Precision:
         device: where the model lives.
         weights: format the base is loaded in.
         autocast: format of the matrix products while training, None for that of the weights.
+        shared_out: whether each process holds a part of the weights only.
     """
 
     device: torch.device
     weights: torch.dtype
     autocast: torch.dtype | None
+    shared_out: bool = False
 
     @property
     def words(self) -> str:

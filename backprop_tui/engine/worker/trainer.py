@@ -96,8 +96,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
             by it and go on along this run's own schedule. None leaves what the checkpoint says.
         rows_per_pass: most rows of a packed sequence in one pass; 0 leaves sequences whole.
         keepsakes: files by name that every checkpoint holds, as `Objective.prepare` gave them.
-        shared_out: whether each process holds a part of the weights only; set before `train`. shared_out_in: format of the
-            matrix products then, None for that of the weights.
+        precision: device and number formats, and whether weights are shared out; set before `train`.
     """
 
     def __init__(
@@ -117,8 +116,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self.rate_factor: float | None = None
         self.rows_per_pass = 0
         self.keepsakes: Mapping[str, bytes] = {}
-        self.shared_out = False
-        self.shared_out_in: torch.dtype | None = None
+        self.precision: Precision | None = None
         self.pad_id = int(options["processing_class"].pad_token_id)
         super().__init__(
             train_dataset=sequences.index_dataset(),
@@ -151,8 +149,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The optimiser, with the groups of LoRA+."""
         fresh = self.optimizer is None
-        if fresh and self.shared_out:
-            share_out(self.model, self.shared_out_in)
+        if fresh and self.precision is not None and self.precision.shared_out:
+            share_out(self.model, self.precision.autocast)
         optimizer = super().create_optimizer(*args, **kwargs)
         if fresh:
             apply_lora_plus(optimizer, self.model, self._lora_plus)
@@ -364,6 +362,7 @@ def make_trainer(
     recipe = Recipe(spec, loaded, sequences, schedule, precision, batch_size, output, observer)
     cached = loaded.model.config.use_cache
     trainer = find_objective(spec.task.objective).trainer(recipe)
+    trainer.precision = precision
     # Training passes use_cache=False with each batch; in the configuration it would be saved with the model.
     loaded.model.config.use_cache = cached
     # TRL turns the adapters of a quantised base into bfloat16, where Adam's small updates are lost.

@@ -6,7 +6,7 @@ from typing import Literal
 
 from backprop_tui.protocol.parts.base import Part, setting
 
-Parallel = Literal["auto", "ddp", "fsdp2", "deepspeed"]
+Parallel = Literal["auto", "ddp", "fsdp2"]
 
 
 class DevicesPart(Part):
