@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 if TYPE_CHECKING:
     from backprop_tui.engine.worker.trainer import StepTrainer
@@ -25,9 +26,9 @@ def what_is_not(trainer: StepTrainer) -> str:
 
 
 def _all_finite(tensors: Iterator[Any]) -> bool:
-    flags = [
-        torch.isfinite(tensor.detach()).all() for tensor in tensors if tensor.is_floating_point() and tensor.numel()
-    ]
+    # Of a tensor that is shared out each process looks at its own part.
+    parts = (tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in tensors)
+    flags = [torch.isfinite(part.detach()).all() for part in parts if part.is_floating_point() and part.numel()]
     by_device: dict[torch.device, list[torch.Tensor]] = {}
     for flag in flags:
         by_device.setdefault(flag.device, []).append(flag)
