@@ -40,7 +40,7 @@ _PASSED = frozenset({
     "NO_PROXY", "ALL_PROXY", "HUGGING_FACE_HUB_TOKEN",
 })  # fmt: skip
 _PASSED_PREFIXES = (
-    "LC_", "CUDA_", "CUBLAS_", "NVIDIA_", "NCCL_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH", "PYTORCH_", "OMP_",
+    "LC_", "CUDA_", "CUBLAS_", "NVIDIA_", "NCCL_", "GLOO_", "HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH", "PYTORCH_", "OMP_",
     "MKL_", "OPENBLAS_", "BNB_", "TRITON_", "BACKPROP_", "XDG_",
 )  # fmt: skip
 

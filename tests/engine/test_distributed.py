@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 
 from backprop_tui.launch.start import start_run
 from backprop_tui.store.layout import RunDir
-from tests.support.engines import at_step, eventually, events, over
+from tests.support.engines import at_step, events, eventually, over
 from tests.support.ranks import Ranks, train_together
 from tests.support.worker_driver import checkpoint_dir, new_run, quick_spec, step_figures, train
 
@@ -93,10 +94,10 @@ def test_commands_are_obeyed_by_all_at_the_same_step() -> None:
 def _workers(run: RunDir) -> list[int]:
     """Process ids of the run's workers by rank, as torchrun started them."""
     agent = events(run, "attempt")[-1].data["pid"]
-    children = open(f"/proc/{agent}/task/{agent}/children").read().split()  # noqa: PTH123
+    children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
     ranks = {}
     for child in children:
-        environment = open(f"/proc/{child}/environ").read().split("\0")  # noqa: PTH123
+        environment = Path(f"/proc/{child}/environ").read_text().split("\0")
         ranks.update({int(entry[5:]): int(child) for entry in environment if entry.startswith("RANK=")})
     return [ranks[rank] for rank in sorted(ranks)]
 
