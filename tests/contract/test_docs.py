@@ -20,7 +20,7 @@ def commands(page: Path) -> list[str]:
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-PAGES = ["data.md", *sorted(f"handbook/{page.name}" for page in (ROOT / "docs" / "handbook").glob("*.md"))]
+PAGES = ["data.md", *sorted(f"handbook/{page.name}" for page in (ROOT / "docs" / "handbook").glob("[a-z]*.md"))]
 
 
 @pytest.mark.slow
