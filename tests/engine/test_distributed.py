@@ -47,14 +47,15 @@ def test_two_processes_have_the_curve_of_one(method: str) -> None:
     close(together, train(method=method, **ALONE))
 
 
-def test_shared_out_weights_have_the_same_curve_and_are_saved_whole() -> None:
-    shared = train_together(2, method="lora", parallel="fsdp2", **TOGETHER)
+@pytest.mark.parametrize(("method", "file"), [("lora", "adapter_model.safetensors"), ("full", "model.safetensors")])
+def test_shared_out_weights_have_the_same_curve_and_are_saved_whole(method: str, file: str) -> None:
+    shared = train_together(2, method=method, parallel="fsdp2", **TOGETHER)
     assert shared.ended()["outcome"] == "completed", shared.ended()
     assert shared.of("plan")[0]["parallel"] == "fsdp2"
-    alone = train(method="lora", **ALONE)
+    alone = train(method=method, **ALONE)
     close(shared, alone)
-    saved = load_file(checkpoint_dir(shared.run, shared.ended()) / "adapter_model.safetensors")
-    wanted = load_file(checkpoint_dir(alone.run, alone.ended()) / "adapter_model.safetensors")
+    saved = load_file(checkpoint_dir(shared.run, shared.ended()) / file)
+    wanted = load_file(checkpoint_dir(alone.run, alone.ended()) / file)
     assert saved.keys() == wanted.keys()
     assert all(torch.allclose(saved[name], wanted[name], atol=1e-4) for name in wanted)
 

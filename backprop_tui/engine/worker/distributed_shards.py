@@ -82,14 +82,22 @@ def check_sharing(model: Any, promised: str) -> None:
 def whole_weights(model: Any) -> dict[str, Any] | None:
     """The state dict with whole tensors on the CPU, of an adapter's model only what is trained; None but on the first."""
     adapted = hasattr(model, "peft_config")
-    trained = {name for name, weights in model.named_parameters() if weights.requires_grad}
+    words = model.state_dict()
+    owners = dict(model.named_parameters(remove_duplicate=False))
+    gathered: dict[int, torch.Tensor] = {}
     whole = {}
-    for name, weights in model.state_dict().items():
-        if adapted and name not in trained:
+    for name, weights in words.items():
+        owner = owners.get(name)
+        if adapted and (owner is None or not owner.requires_grad):
             continue
-        tensor = _whole(weights)
+        # Tied weights stay one tensor, or the file would hold them twice.
+        tensor = gathered.get(id(owner)) if owner is not None else None
+        if tensor is None:
+            tensor = _whole(weights)
         if world().first:
             whole[name] = tensor
+        if owner is not None:
+            gathered[id(owner)] = tensor if world().first else torch.empty(0)
     return whole if world().first else None
 
 

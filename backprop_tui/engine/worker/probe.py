@@ -140,6 +140,9 @@ class Probe:
                 raise ProbeRanOut(self._words(numbers)) from error
             finally:
                 trainer.model.zero_grad(set_to_none=True)
+                if trainer.optimizer is not None:
+                    # Where weights are shared out, the model shows whole ones after a measurement, and these are the parts.
+                    trainer.optimizer.zero_grad(set_to_none=True)
                 trainer.extras()
                 if counted is not None:
                     trainer._total_train_tokens = counted
