@@ -60,18 +60,22 @@ def test_shared_out_weights_have_the_same_curve_and_are_saved_whole(method: str,
     assert all(torch.allclose(saved[name], wanted[name], atol=1e-4) for name in wanted)
 
 
-def test_two_processes_go_on_exactly() -> None:
-    whole = train_together(2, dropout=0.1, save_every=2, **{**TOGETHER, "steps": 6})
-    run = new_run(devices=2, device="cpu", dropout=0.1, save_every=2, **{**TOGETHER, "steps": 6})
+@pytest.mark.parametrize(
+    "settings", [{"dropout": 0.1}, {"method": "full", "parallel": "fsdp2"}], ids=["ddp-dropout", "fsdp2-full"]
+)
+def test_two_processes_go_on_exactly(settings: dict[str, Any]) -> None:
+    wanted = {**TOGETHER, **settings, "save_every": 2, "steps": 6}
+    whole = train_together(2, **wanted)
+    run = new_run(devices=2, device="cpu", **wanted)
     killed = {"FAILPOINT": "worker.step:5"}
     with Ranks(run, 2, env={0: killed, 1: killed}) as first:
         assert set(first.codes()) == {-signal.SIGKILL}
     with Ranks(run, 2, resume="checkpoints/step-000004") as second:
         assert second.ended()["outcome"] == "completed", second.ended()
-    wanted = step_figures(whole.events)
-    again = step_figures(second.events)
+    assert second.of("resume")[0]["kind"] == "exact"
+    straight, again = step_figures(whole.events), step_figures(second.events)
     assert sorted(again) == [5, 6]
-    assert all(again[step] == wanted[step] for step in again)
+    assert all(again[step] == straight[step] for step in again)
 
 
 def test_commands_are_obeyed_by_all_at_the_same_step() -> None:
