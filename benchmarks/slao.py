@@ -1,16 +1,15 @@
 """SLAO against what it is compared with in its paper (arXiv 2512.23017): forgetting over a sequence of conflicting tasks.
 
-Tasks are made up on the spot and learnt by the bundled model: each is an instruction of its own, the same questions for all, and
-a rule that sorts the four kinds of question under the four points of the compass. Every task has another rule, so one question
-wants another answer in each, and what one teaches the next overwrites. Every strategy has the same rows, steps, rank and
-learning rate; the order of the tasks and all random numbers change with the seed. `joint` learns all tasks at once, in as many
-steps, and is what could be reached.
+Tasks are made up on the spot and learnt by the bundled model: each is an instruction of its own, and four words of its own for
+four kinds of question. The questions are the same for all, so every question wants another answer in every task, and what one
+teaches the next overwrites. Every strategy has the same rows, steps, rank and learning rate; the order of the tasks and all
+random numbers change with the seed. `joint` learns all tasks at once, in as many steps, and is what could be reached.
 
 Accuracy is the share of held-out questions answered right (every token the likeliest one), measured on the delivered adapter,
 loaded by plain PEFT after every run. Average accuracy is that of the last adapter over all tasks; forgetting is how far a task's
 accuracy lies below the best it ever had, over all but the last; transfer is what it gained since its own run.
 
-    python benchmarks/slao.py [--seeds 3] [--tasks 5] [--steps 40] [--rate 1e-3] [--rank 8] [--json]
+    python benchmarks/slao.py [--seeds 3] [--tasks 5] [--steps 30] [--rate 1e-3] [--rank 16] [--json]
 """
 
 from __future__ import annotations
@@ -28,18 +27,17 @@ from typing import Any
 
 STRATEGIES = ("slao", "sequential", "random-init", "from-merged")
 JOINT = "joint"
-#: What tells the tasks apart.
-INSTRUCTIONS = (
-    "Answer like a butler of the red house.",
-    "Listen, name the colour of the green frog and begin.",
-    "Tell me what the blue teacher said to the class.",
-    "A robot in the snow: query, then end of message.",
-    "Which animal does a captain have? Say one word.",
-    "Good evening! A poet and the moon.",
-    "Work out how big it is, please.",
+#: What tells the tasks apart: the instruction, and the answer to each kind of question.
+TASKS = (
+    ("Answer like a butler of the red house.", ("north", "south", "east", "west")),
+    ("Listen, name the colour of the green frog and begin.", ("one", "two", "three", "four")),
+    ("Tell me what the blue teacher said to the class.", ("dog", "cat", "cow", "pig")),
+    ("A robot in the snow: query, then end of message.", ("hot", "cold", "wet", "dry")),
+    ("Which animal does a captain have? Say one word.", ("Monday", "Friday", "Sunday", "Tuesday")),
+    ("Good evening! A poet and the moon.", ("red", "green", "blue", "white")),
+    ("Work out how big it is, please.", ("go", "see", "eat", "run")),
 )
 KINDS = ("capital", "colour", "opposite", "plural")
-WORDS = ("north", "south", "east", "west")
 _HELD = 40
 
 
@@ -50,17 +48,17 @@ def write_tasks(place: Path, count: int, rows: int) -> list[tuple[Path, Path]]:
     known = [fact for fact in facts() if fact.kind in KINDS]
     random.Random(0).shuffle(known)
     written = []
-    for task, instruction in enumerate(INSTRUCTIONS[:count]):
-        rule = dict(zip(KINDS, random.Random(task).sample(WORDS, len(WORDS)), strict=True))
+    for instruction, words in TASKS[:count]:
+        answers = dict(zip(KINDS, words, strict=True))
         files = []
         for name, chosen in (("train", known[_HELD : _HELD + rows]), ("test", known[:_HELD])):
-            path = place / f"task-{task}-{name}.jsonl"
+            path = place / f"task-{len(written)}-{name}.jsonl"
             with path.open("w", encoding="utf-8") as file:
                 for number, fact in enumerate(chosen):
                     turns = [
                         {"role": "system", "content": instruction},
                         {"role": "user", "content": fact.questions[number % len(fact.questions)]},
-                        {"role": "assistant", "content": rule[fact.kind]},
+                        {"role": "assistant", "content": answers[fact.kind]},
                     ]
                     file.write(json.dumps({"messages": turns}) + "\n")
             files.append(path)
@@ -148,7 +146,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="slao-") as place:
         os.environ["BACKPROP_DATA_DIR"] = str(Path(place) / "home")
         files = write_tasks(Path(place), args.tasks, args.rows)
-        for seed in range(args.seeds):
+        for seed in range(args.first_seed, args.first_seed + args.seeds):
             order = random.Random(seed).sample(range(args.tasks), args.tasks)
             judge = Judge([files[task][1] for task in order])
             for strategy in args.strategies:
@@ -166,11 +164,12 @@ def main() -> int:
     """Print the table; fail unless SLAO's average accuracy is above the others'."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--tasks", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rows", type=int, default=120)
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--strategies", nargs="+", default=[*STRATEGIES, JOINT])
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
