@@ -21,6 +21,8 @@ EXIT_FORSAKEN = 75
 #: What torch's exceptions are called, and how gloo words it, when the other end of a connection is gone or silent.
 _KINDS = ("DistBackendError", "DistNetworkError", "DistStoreError")
 _WORDS = ("connection closed by peer", "connection reset by peer", "gloo", "broken pipe", "timed out waiting", "nccl")
+#: What is a process's own affair, however its libraries word it.
+_OWN = ("out of memory", "alloc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,8 @@ def world() -> World:
 def is_forsaken(error: BaseException | None) -> bool:
     """Whether an exception only says that another process is gone: then it is that one's story which should be told."""
     while error is not None:
+        if any(words in str(error).lower() for words in _OWN):
+            return False
         if any(kind.__name__ in _KINDS for kind in type(error).__mro__):
             return True
         if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS):

@@ -53,6 +53,8 @@ def main(arguments: list[str]) -> int:
         return EXIT_FAILED
     if count == 1 and nodes(spec) == 1:
         os.execv(ALONE[0], [*ALONE, str(run.path)])
+    # As many threads as there are cores, shared out; torchrun would leave each process one, and say so at length.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // count)))
     os.environ[AGENT] = str(os.getpid())
     # The directory it runs in is the run's: nothing may be imported from there.
     os.environ["PYTHONSAFEPATH"] = "1"
@@ -183,16 +185,12 @@ def end_with_agent() -> None:
 
 
 def leave_word(kind: str, **payload: Any) -> None:
-    """In a worker that has no pipe: leave for the agent what it should tell the host."""
+    """In a worker that has no pipe: leave for the agent what it should tell the host, in the file torchrun reads."""
     file = os.environ.get(_ERROR_FILE)
     if not file:
         return
-    words = {
-        "message": {
-            "message": safe_text(payload.get("cause", ""), limit=300),
-            "extraInfo": {"timestamp": int(time.time())},
-        }
-    }
+    cause = safe_text(payload.get("cause") or (payload.get("fault") or {}).get("cause") or kind, limit=300)
+    words = {"message": {"message": cause, "extraInfo": {"timestamp": int(time.time())}}}
     with contextlib.suppress(OSError):
         Path(file).write_text(json.dumps({**words, "told": {"k": kind, **payload}}), encoding="utf-8")
 

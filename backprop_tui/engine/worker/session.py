@@ -22,6 +22,7 @@ from backprop_tui.engine.worker.continuity import (
     tell_resumed,
 )
 from backprop_tui.engine.worker.distributed import is_forsaken, world
+from backprop_tui.engine.worker.distributed_agent import leave_word
 from backprop_tui.engine.worker.distributed_inbox import AgreedInbox
 from backprop_tui.engine.worker.faults import fault_payload, memory_retry
 from backprop_tui.engine.worker.logs import forwarded_logs, quieten_libraries
@@ -90,15 +91,22 @@ class Session:
             traceback.print_exc(file=sys.stderr)
             self.forsaken = not world().alone and is_forsaken(error)
             if self.forsaken:
+                # Whose end it was is told by the one that starts the processes.
                 return False
             step = self.progress.step if self.progress else None
             fault = fault_payload(error, self.spec, step)
             if why := memory_retry(error, self.sink.struck):
-                self.sink.send(ev.RETRY, why=why, step=step or 0, fault=fault)
+                self._tell(ev.RETRY, why=why, step=step or 0, fault=fault)
                 return False
-            self.sink.send(ev.FAULT, **fault)
+            self._tell(ev.FAULT, **fault)
             self.sink.end("failed", step or 0, fault["cause"], self._newest())
             return False
+
+    def _tell(self, kind: str, **words: Any) -> None:
+        """Say why the attempt ends: to the host, or where another process speaks with it, to who started them all."""
+        self.sink.send(kind, **words)
+        if not world().first:
+            leave_word(kind, **words)
 
     def end_aborted(self) -> None:
         """Tell that the run was given up as it stands; called from the thread that reads commands."""
