@@ -20,6 +20,7 @@ from backprop_tui.store.layout import RunDir, find_run
 from backprop_tui.store.lineage import Parent, children_of, parent_of
 from backprop_tui.store.summary import RunSummary, load_summary
 
+#: Least width of the labels; a longer one makes room for all.
 _LABEL = 13
 
 
@@ -56,19 +57,21 @@ def run(args: Namespace, out: Output) -> int:
         family = {"parent": parent.to_dict() if parent else None, "forks": [fork.id for fork in forks]}
         out.json({**summary.to_dict(), "spec": spec, "dataset": dataset, **family, "checkpoints": listed})
         return EXIT_OK
-    for label, text in (
+    facts = [
         *_facts(summary, spec, out),
         *_multi(summary),
         *_family(summary, parent, forks),
         *dataset_facts(dataset or {}),
-    ):
-        out.line(out.style(f"{label:<{_LABEL}}", "dim") + text)
+    ]
+    wide = max(_LABEL, *(len(label) + 2 for label, _ in facts))
+    for label, text in facts:
+        out.line(out.style(f"{label:<{wide}}", "dim") + text)
     for index, info in enumerate(saved):
         label = "checkpoints" if index == 0 else ""
         problem = f"  {safe_text(info.problem)}" if info.problem else ""
         marks = ", ".join(retention.words_of(info.step, shelf))
         text = f"step {words.count(info.step)}  {words.size(info.bytes)}{f'  {marks}' if marks else ''}{problem}"
-        out.line(out.style(f"{label:<{_LABEL}}", "dim") + text)
+        out.line(out.style(f"{label:<{wide}}", "dim") + text)
     return EXIT_OK
 
 
