@@ -12,6 +12,7 @@ from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.multi_words import merge_sentence, stage_sentence
 from backprop_tui.protocol.probing import probe_sentence
 from backprop_tui.protocol.resume_words import resume_sentence
+from backprop_tui.protocol.sharing_words import sharing_words
 from backprop_tui.protocol.task_figures import eval_figures
 from backprop_tui.protocol.text import safe_text
 
@@ -88,6 +89,9 @@ def _attempt(data: dict[str, Any]) -> _Told:
 
 def _retry(data: dict[str, Any]) -> _Told:
     why = _RETRIES.get(str(data.get("why")), "the worker gave up")
+    if data.get("why") == "lost":
+        # Who started the processes tells of it, and does not know the step.
+        return "info", str(safe_text((data.get("fault") or {}).get("cause") or "a process was lost", limit=200))
     return "info", f"{why} at step {_count(data.get('step'))}"
 
 
@@ -120,6 +124,7 @@ def _plan(data: dict[str, Any]) -> _Told:
         f"{_count(data.get('dropped_rows'))} dropped, {_count(data.get('truncated_rows'))} cut, "
         f"{_count(data.get('trainable_parameters'))} of {_count(data.get('parameters'))} parameters, "
         f"{safe_text(data.get('device', ''), limit=40)} {safe_text(data.get('dtype', ''), limit=40)}"
+        f"{f', {shared}' if (shared := sharing_words(data)) else ''}"
     )
 
 

@@ -13,6 +13,7 @@ from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.multi_words import merge_sentence, stage_sentence
 from backprop_tui.protocol.probing import probe_sentence
 from backprop_tui.protocol.resume_words import resume_sentence
+from backprop_tui.protocol.sharing_words import sharing_words
 from backprop_tui.protocol.task_figures import eval_figures, said
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
@@ -134,6 +135,8 @@ def _plan(data: dict[str, Any]) -> _Said:
         f"{words.count(trained)} of {words.count(all_of_them)} parameters trained "
         f"on {safe_text(data.get('device', words.UNKNOWN))} in {safe_text(data.get('dtype', words.UNKNOWN))}"
     )
+    if shared := sharing_words(data):
+        text += f", {shared}"
     dropped, cut = number(data.get("dropped_rows")), number(data.get("truncated_rows"))
     if dropped:
         text += f"; {words.count(dropped)} rows dropped"

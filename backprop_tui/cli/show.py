@@ -13,6 +13,7 @@ from backprop_tui.cli.parser import add_json, add_run
 from backprop_tui.protocol.errors import EXIT_OK, DataError
 from backprop_tui.protocol.multi_words import summary_sentence, table
 from backprop_tui.protocol.resume_words import lineage_words, resume_sentence
+from backprop_tui.protocol.sharing_words import sharing_words
 from backprop_tui.protocol.task_figures import words_of
 from backprop_tui.protocol.text import safe_block, safe_text
 from backprop_tui.store import checkpoints, retention
@@ -136,6 +137,8 @@ def _facts(summary: RunSummary, spec: dict[str, Any], out: Output) -> Iterator[t
         trained, everything = view.plan.get("trainable_parameters"), view.plan.get("parameters")
         yield "parameters", f"{words.count(trained)} trained of {words.count(everything)}"
         yield "device", f"{safe_text(view.plan.get('device', ''))}  {safe_text(view.plan.get('dtype', ''))}"
+        if shared := sharing_words(view.plan):
+            yield "processes", shared
     spent = view.ended - view.started if view.ended and view.started else None
     yield "age", words.age(summary.created) + (f"  took {words.duration(spent)}" if spent is not None else "")
     if view.seconds_left:

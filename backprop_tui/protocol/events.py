@@ -129,6 +129,7 @@ class PlanPayload(TypedDict):
 
     `flops_per_token` is the arithmetic the model needs per real token, forward and backward, without recomputation; None
     when it can't be said, and `flops_reason` says why. `memory` is the expected peak in bytes: `peak` and its parts.
+    Of several processes `processes` says how many on how many `machines`, and `parallel` how they share out the model.
     """
 
     total_steps: int
@@ -151,6 +152,9 @@ class PlanPayload(TypedDict):
     flops_per_token: NotRequired[float | None]
     flops_reason: NotRequired[str]
     memory: NotRequired[dict[str, int] | None]
+    processes: NotRequired[int]
+    machines: NotRequired[int]
+    parallel: NotRequired[Literal["ddp", "fsdp2"]]
 
 
 class ProbePayload(TypedDict):
