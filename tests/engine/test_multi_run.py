@@ -125,7 +125,7 @@ class TestWhole:
 
 
 class TestResume:
-    @pytest.mark.parametrize("misfortune", ["worker.step:5", "worker.merge.begin:2", "worker.merge.accepted:2"])
+    @pytest.mark.parametrize("misfortune", ["worker.step:5", "worker.merge.accepted:2"])
     def test_a_kill_in_a_run_or_inside_the_merge_changes_nothing_in_the_end(self, misfortune, whole, home):
         run = new_run(**THREE)
         with WorkerProcess(run, env={"FAILPOINT": misfortune}) as killed:
