@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backprop_tui.cli import slurm
 from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, show_panel
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json
@@ -38,6 +39,8 @@ def add_arguments(parser: ArgumentParser, *, several: bool = False) -> None:
     )
     parser.add_argument("--name", help="what the run is called")
     add_ways_to_stay(parser)
+    if not several:
+        slurm.add_arguments(parser)
 
 
 def add_ways_to_stay(parser: ArgumentParser) -> None:
@@ -59,7 +62,13 @@ def run(args: Namespace, out: Output) -> int:
     overrides["path"] = args.data
     if args.name is not None:
         overrides["name"] = args.name
-    spec = compose(args.preset or preferred.preset, overrides, model=args.model, fallback_model=preferred.model)
+    preset = args.preset or preferred.preset
+    as_job = slurm.wanted(args)
+    if as_job:
+        slurm.prepare(overrides)
+    spec = compose(preset, overrides, model=args.model, fallback_model=preferred.model)
+    if as_job:
+        return slurm.run_as_job(spec, args, preset, out)
     started = launch(spec)
     if spec.data.path != "demo":
         remember("data", str(Path(spec.data.path).expanduser().absolute()))

@@ -13,6 +13,10 @@ ALONE = (sys.executable, "-P", "-m", "backprop_tui.engine.worker")
 #: Several: torchrun in a process of its own, and the first of its workers speaks with the host.
 TOGETHER = (sys.executable, "-P", "-m", "backprop_tui.engine.worker.distributed_agent")
 
+#: Host of a meeting point that stands for the first machine of a Slurm job, which nobody knows before the job starts; and where
+#: the job's processes find its name.
+JOBS_FIRST, JOBS_FIRST_VARIABLE = "slurm", "BACKPROP_FIRST_MACHINE"
+
 
 def worker_command(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """The command line for a run.json as it stands; the run directory is to be appended."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from backprop_tui.engine.worker.channel import EventSink
 from backprop_tui.engine.worker.distributed import EXIT_FORSAKEN
-from backprop_tui.engine.worker_command import ALONE, devices, nodes
+from backprop_tui.engine.worker_command import ALONE, JOBS_FIRST, JOBS_FIRST_VARIABLE, devices, nodes
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BackpropError, UnavailableError
 from backprop_tui.protocol.text import safe_text
@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> int:
     try:
         spec = run.read_spec()
         count = processes(spec)
+        arguments = torchrun_arguments(run, spec, count, node)
     except BackpropError as error:
         sink.send(ev.FAULT, **error.to_dict(), step=None)
         sink.end("failed", 0, error.cause, None)
@@ -58,7 +59,7 @@ def main(arguments: list[str]) -> int:
     os.environ[AGENT] = str(os.getpid())
     # The directory it runs in is the run's: nothing may be imported from there.
     os.environ["PYTHONSAFEPATH"] = "1"
-    return _launch(torchrun_arguments(run, spec, count, node), sink)
+    return _launch(arguments, sink)
 
 
 def processes(spec: dict[str, Any]) -> int:
@@ -83,12 +84,24 @@ def processes(spec: dict[str, Any]) -> int:
 
 
 def torchrun_arguments(run: RunDir, spec: dict[str, Any], count: int, node: int) -> list[str]:
-    """The command line for `torch.distributed.run`."""
+    """The command line for `torch.distributed.run`.
+
+    Raises:
+        UnavailableError: NO_SLURM_JOB, the machines are to meet at a job's first one and this is no job.
+    """
     together = nodes(spec)
     part = spec.get("devices") or {}
     meeting = ["--standalone"]
     if together > 1:
         host, _, port = str(part.get("rendezvous", "")).rpartition(":")
+        if host == JOBS_FIRST:
+            host = os.environ.get(JOBS_FIRST_VARIABLE, "")
+        if not host:
+            raise UnavailableError(
+                "NO_SLURM_JOB",
+                "The run's machines meet at the first one of a Slurm job, and this is none.",
+                "Submit it with `backprop train … --slurm`, or set rendezvous to a machine's host:port.",
+            )
         meeting = ["--node-rank", str(node), "--master-addr", host, "--master-port", port]
         meeting += ["--rdzv-id", run.id, "--rdzv-conf", f"timeout={round(float(part.get('peer_wait_s') or 1800))}"]
     return [
