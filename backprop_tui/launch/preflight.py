@@ -52,10 +52,12 @@ def check_and_record(spec: RunSpec, *, on_progress: Progress | None = None) -> t
         The resolved spec, and what `data.versions.launched.check_launched` compares with; JSON-ready.
 
     Raises:
-        BackpropError: as `check`, and DATA_CHANGED when a file changes meanwhile.
+        BackpropError: as `check`; DATA_CHANGED when a file changes meanwhile; DEVICES_TOO_MANY for this machine.
     """
     from backprop_tui.data.versions.launched import launch_state, record_launch
+    from backprop_tui.launch.devices import check_devices
 
+    check_devices(spec)
     over = threading.Event()
     states: list[object] = []
     noted: list[Future[dict[str, Any]]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from backprop_tui.launch.devices import too_many
 from backprop_tui.launch.plan.forecast import Facts, Forecast
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
@@ -135,6 +136,9 @@ def _card(spec: RunSpec, facts: Facts) -> Check | None:
         if spec.model.device == "cuda":
             return Check("fail", "GPU_UNAVAILABLE", "no NVIDIA driver answered", "Set device to auto or cpu.")
         return Check("warn", "GPU_NONE", "no GPU here: the run is on the CPU, and slow for all but small models")
+    few = too_many(spec, len(facts.machine.gpus))
+    if few is not None:
+        return Check("fail", few.code, few.cause, few.next_step)
     card = facts.machine.gpus[0]
     used, total = card["memory_used"], card.get("memory_total")
     name = safe_text(card.get("name") or "GPU", limit=40)

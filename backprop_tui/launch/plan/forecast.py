@@ -188,7 +188,8 @@ def forecast(spec: RunSpec, facts: Facts) -> Forecast:
 
 def processes_of(spec: RunSpec, machine: Machine | None) -> tuple[int, int]:
     """Processes on this machine, and on all of them."""
-    here = spec.devices.devices or max(1, len(machine.gpus) if machine is not None else 1)
+    gpus = len(machine.gpus) if machine is not None and spec.model.device != "cpu" else 1
+    here = spec.devices.devices or max(1, gpus)
     return here, here * spec.devices.nodes
 
 
