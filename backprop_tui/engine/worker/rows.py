@@ -12,6 +12,8 @@ import torch
 
 #: Label of a token that is not learnt (what cross-entropy leaves out).
 IGNORED = -100
+#: Number of a sequence that stands for none: where several processes draw, each must have equally many.
+FILLER = -1
 #: Keys of a batch that are not for the model. Its number of real tokens, counted here to spare the device a look.
 TOKENS = "real_tokens"
 #: And its number of tokens whose loss counts.
@@ -142,11 +144,21 @@ class Sequences:
         rows = self.store.lengths
         return np.array([max(rows[list(pack)]) for pack in self.packs], dtype=np.int64)
 
-    def index_dataset(self) -> Any:
-        """A `datasets.Dataset` of sequence numbers: TRL insists on one, the collator looks the rows up itself."""
+    def index_dataset(self, filled: int = 0) -> Any:
+        """A `datasets.Dataset` of sequence numbers: TRL insists on one, the collator looks the rows up itself.
+
+        `filled` of them are `FILLER`, and come last.
+        """
         from datasets import Dataset
 
-        return Dataset.from_dict({"sequence": list(range(len(self)))})
+        return Dataset.from_dict({"sequence": [*range(len(self)), *[FILLER] * filled]})
+
+    def rows_of(self, number: int) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+        """Ids and labels of each row of a sequence; a filler's is one token from which nothing is learnt."""
+        if number == FILLER:
+            ids, labels = self.store.row(self.packs[0][0])
+            return [(ids[:1], np.full_like(labels[:1], IGNORED))]
+        return [self.store.row(index) for index in self.packs[number]]
 
 
 class Collator:
@@ -170,7 +182,8 @@ class Collator:
     def batch(self, numbers: Sequence[int]) -> dict[str, Any]:
         """The tensors of these sequences, and under `TOKENS` and `LEARNT` how many tokens are real and learnt."""
         sequences = self._sequences
-        rows = [[sequences.store.row(index) for index in sequences.packs[number]] for number in numbers]
+        rows = [sequences.rows_of(number) for number in numbers]
+        real = sum(len(ids) for number, pack in zip(numbers, rows, strict=True) if number != FILLER for ids, _ in pack)
         if sequences.flat:
             rows = [[row for pack in rows for row in pack]]
         restarting = sequences.packed or sequences.flat
@@ -193,7 +206,7 @@ class Collator:
             "position_ids" if restarting else "attention_mask": torch.from_numpy(extra),
             "labels": torch.from_numpy(labels),
             **(_bounds([len(ids) for ids, _ in rows[0]]) if sequences.flat else {}),
-            TOKENS: sum(len(ids) for pack in rows for ids, _ in pack),
+            TOKENS: real,
             LEARNT: sum(int((targets != IGNORED).sum()) for pack in rows for _, targets in pack),
         }
 

@@ -9,16 +9,17 @@ been put in order. What is learnt is said in `objectives`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback
 
 from backprop_tui.engine.worker.distributed import world
+from backprop_tui.engine.worker.distributed_order import FilledOrder, fillers
 from backprop_tui.engine.worker.distributed_shards import is_sharded, load_optimizer, share_out
 from backprop_tui.engine.worker.loading import Loaded
 from backprop_tui.engine.worker.methods import pissa
@@ -95,9 +96,14 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         rate_factor: set before `train` by a fork that keeps its parent's optimiser: the parent's learning rates are multiplied
             by it and go on along this run's own schedule. None leaves what the checkpoint says.
         rows_per_pass: most rows of a packed sequence in one pass; 0 leaves sequences whole.
+        fills: whether a sequence from which nothing is learnt may stand in a batch; else processes whose sequences don't come
+            out even draw some a second time.
         keepsakes: files by name that every checkpoint holds, as `Objective.prepare` gave them.
         precision: device and number formats, and whether weights are shared out; set before `train`.
+        stop_ids: tokens that end an answer; set before `train`.
     """
+
+    fills: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -117,9 +123,13 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self.rows_per_pass = 0
         self.keepsakes: Mapping[str, bytes] = {}
         self.precision: Precision | None = None
+        self.stop_ids: Sequence[int] = ()
         self.pad_id = int(options["processing_class"].pad_token_id)
+        self._drawn = len(sequences)
+        at_a_time = world().size * options["args"].per_device_train_batch_size
+        filled = fillers(self._drawn, at_a_time) if self.fills and not world().alone else 0
         super().__init__(
-            train_dataset=sequences.index_dataset(),
+            train_dataset=sequences.index_dataset(filled),
             data_collator=self.batches(sequences),
             callbacks=[_Ready(observer, lambda: self)],
             **options,
@@ -141,7 +151,18 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         """The objective's figures of the step that is over, by name; the next step's begin from nothing."""
         return {}
 
+    def drawn(self, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The micro-batches of one step as they are learnt from, of those that were drawn; called with the weights before it."""
+        return samples
+
+    def marks(self, asked: Any, text: str) -> dict[str, float | None]:
+        """What the objective thinks of a generated answer, figures by name; `asked` is as `measuring.Prompt` has it."""
+        return {}
+
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        if self.fills and not world().alone:
+            filled = len(self.train_dataset) - self._drawn
+            return FilledOrder(self._drawn, filled, None if self._in_order else self.args.data_seed)
         if self._in_order:
             return SequentialSampler(self.train_dataset)
         return super()._get_train_sampler(*args, **kwargs)
@@ -159,6 +180,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         """Fetch the micro-batches of one step and count their real tokens."""
         samples, items = super().get_batch_samples(*args, **kwargs)
+        samples = self.drawn(samples)
         self._step_tokens = sum(int(batch.pop(TOKENS)) for batch in samples)
         self._step_learnt = sum(int(batch.pop(LEARNT)) for batch in samples)
         self._step_batches = traced(samples)

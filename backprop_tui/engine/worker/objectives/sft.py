@@ -21,6 +21,8 @@ _TRL_ACCURACY, _ACCURACY = "mean_token_accuracy", "token_accuracy"
 class SftTrainer(StepTrainer, SFTTrainer):  # type: ignore[misc]
     """Loss per learnt token of the whole step, whatever its micro-batches."""
 
+    fills = True
+
     def batches(self, sequences: Sequences) -> Batches:
         """Rows or packs, padded or laid end to end."""
         return Collator(sequences, self.pad_id)
