@@ -106,6 +106,8 @@ def _train_words(spec: RunSpec, args: Namespace, preset: str) -> list[str]:
         words += ["--set", f"rendezvous={spec.devices.rendezvous}"]
     if args.name is not None:
         words += ["--name", args.name]
+    if trusted := getattr(args, "trust_rewards", ""):
+        words += ["--trust-rewards", trusted]
     return [*words, "--detach"]
 
 

@@ -127,4 +127,8 @@ class RunSpec(Part):
             raise ValueError("parallel=fsdp2 shares weights out among processes: set devices to 2 or more")
         if devices.parallel == "fsdp2" and self.model.method == "qlora":
             raise ValueError("quantised weights can't be shared out: choose parallel=ddp, or method lora or full")
+        if devices.parallel == "fsdp2" and self.task.objective != "sft":
+            raise ValueError(f"weights can't be shared out for {self.task.objective}: choose parallel=ddp")
+        if devices.parallel == "fsdp2" and self.model.method == "lora" and self.lora.adapter_start == "pissa":
+            raise ValueError("weights can't be shared out with adapter_start=pissa: choose parallel=ddp")
         return self

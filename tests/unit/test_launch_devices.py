@@ -7,7 +7,7 @@ import pytest
 from backprop_tui.launch.devices import usable
 from backprop_tui.launch.plan.forecast import Facts, processes_of
 from backprop_tui.launch.preflight import check, check_and_record
-from backprop_tui.protocol.errors import UnavailableError
+from backprop_tui.protocol.errors import UnavailableError, UsageError
 from backprop_tui.protocol.fields import with_overrides
 from backprop_tui.protocol.spec import RunSpec
 from tests.unit.hardware.nvml_stub import Gpu, Library, install
@@ -49,3 +49,24 @@ def test_every_gpu_is_taken_only_where_gpus_are_used() -> None:
     two = machine(cards=[gpu()] * 2)
     assert processes_of(_spec(devices=0), two) == (2, 2)
     assert processes_of(_spec(devices=0, device="cpu"), two) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ({"devices": 1}, "set devices to 2"),
+        ({"method": "qlora"}, "quantised weights"),
+        ({"objective": "dpo"}, "for dpo"),
+        ({"adapter_start": "pissa"}, "adapter_start=pissa"),
+        ({"nodes": 2}, "need a meeting point"),
+        ({"nodes": 2, "rendezvous": "box1:0"}, "need a meeting point"),
+    ],
+)
+def test_what_can_not_be_shared_out_is_refused_before_anything_is_read(words: dict[str, object], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        _spec(**{"devices": 2, "parallel": "fsdp2", "method": "lora", **words})
+
+
+def test_deepspeed_is_not_offered() -> None:
+    with pytest.raises(UsageError, match="ddp"):
+        _spec(devices=2, parallel="deepspeed")

@@ -8,7 +8,6 @@ import torch
 
 from backprop_tui.engine.worker.distributed import world
 from backprop_tui.engine.worker.precision import Precision
-from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.protocol.spec import RunSpec
 
 Sharing = Literal["", "ddp", "fsdp2"]
@@ -20,12 +19,9 @@ def choose_sharing(spec: RunSpec, precision: Precision, peak: int | None) -> Sha
     """How the processes share out the work; "" for a process alone.
 
     Args:
-        spec: its `parallel` is obeyed; auto takes ddp, and fsdp2 where a GPU has no room for everything.
+        spec: its `parallel` is obeyed, and makes sense there; auto takes ddp, and fsdp2 where a GPU has no room for everything.
         precision: the device.
         peak: bytes one device needs when it holds all weights; None where that can't be said.
-
-    Raises:
-        UnavailableError: SHARING_UNAVAILABLE, weights can't be shared out for this objective.
     """
     if world().alone:
         return ""
@@ -33,11 +29,6 @@ def choose_sharing(spec: RunSpec, precision: Precision, peak: int | None) -> Sha
     if wanted == "auto":
         shareable = spec.model.method != "qlora" and spec.task.objective == "sft" and not _starts_from_weights(spec)
         wanted = "fsdp2" if shareable and _too_large(precision, peak) else "ddp"
-    if wanted == "fsdp2" and (spec.task.objective != "sft" or _starts_from_weights(spec)):
-        what = "adapter_start=pissa" if _starts_from_weights(spec) else f"the objective {spec.task.objective}"
-        raise UnavailableError(
-            "SHARING_UNAVAILABLE", f"Weights can't be shared out with {what}.", "Set parallel to ddp."
-        )
     return wanted
 
 
