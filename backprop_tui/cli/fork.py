@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_run
+from backprop_tui.cli.rewards import add_trust, confirm_rewards
 from backprop_tui.cli.train import add_ways_to_stay, parse_assignments, stay_with
 from backprop_tui.protocol.errors import UsageError
 from backprop_tui.store.layout import find_run
@@ -29,22 +30,27 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="go on at that step with the optimiser's state and the place in the data; only rate, schedule and length may change",
     )
+    add_trust(parser)
     add_ways_to_stay(parser)
 
 
 def run(args: Namespace, out: Output) -> int:
     """Start the child and stay with it."""
     from backprop_tui.hardware.extras import require
-    from backprop_tui.launch.fork import fork_run
+    from backprop_tui.launch.fork import child_spec, fork_run, parent_spec
+    from backprop_tui.launch.rewards import confirmed_for
 
     if args.at is not None and args.at < 0:
         raise UsageError("USAGE", "--at takes a step.", "`backprop show` lists the checkpoints.")
     require("train")
+    parent, changes = find_run(args.run), parse_assignments(args.settings)
+    after = child_spec(parent_spec(parent), changes, keep_optimizer=args.keep_optimizer)
     child = fork_run(
-        find_run(args.run),
+        parent,
         step=args.at,
-        changes=parse_assignments(args.settings),
+        changes=changes,
         name=args.name,
         keep_optimizer=args.keep_optimizer,
+        trusted=confirm_rewards(after, args.trust_rewards, out, known=confirmed_for(parent)),
     )
     return stay_with(child, args, out)

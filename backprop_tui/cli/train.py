@@ -11,6 +11,7 @@ from backprop_tui.cli import slurm
 from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, show_panel
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json
+from backprop_tui.cli.rewards import add_trust, confirm_rewards
 from backprop_tui.protocol.errors import EXIT_OK, BackpropError, UsageError
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import RunDir
@@ -38,6 +39,7 @@ def add_arguments(parser: ArgumentParser, *, several: bool = False) -> None:
         help="change a setting; may be given often; `backprop presets --settings` lists them",
     )
     parser.add_argument("--name", help="what the run is called")
+    add_trust(parser)
     add_ways_to_stay(parser)
     if not several:
         slurm.add_arguments(parser)
@@ -67,9 +69,10 @@ def run(args: Namespace, out: Output) -> int:
     if as_job:
         slurm.prepare(overrides)
     spec = compose(preset, overrides, model=args.model, fallback_model=preferred.model)
+    trusted = confirm_rewards(spec, args.trust_rewards, out)
     if as_job:
         return slurm.run_as_job(spec, args, preset, out)
-    started = launch(spec)
+    started = launch(spec, trusted)
     if spec.data.path != "demo":
         remember("data", str(Path(spec.data.path).expanduser().absolute()))
     if spec.model.base != "demo":
@@ -121,11 +124,11 @@ def compose(preset: str, overrides: dict[str, Any], *, model: str | None, fallba
     return advised_spec(preset, directory, overrides)
 
 
-def launch(spec: RunSpec) -> RunDir:
-    """Start the run in a process of its own; it outlives this one."""
+def launch(spec: RunSpec, trusted: Sequence[str] = ()) -> RunDir:
+    """Start the run in a process of its own; it outlives this one. `trusted` is as `start_run` takes it."""
     from backprop_tui.launch.start import start_run
 
-    return start_run(spec)
+    return start_run(spec, trusted=trusted)
 
 
 def stay_with(started: RunDir, args: Namespace, out: Output) -> int:

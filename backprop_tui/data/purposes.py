@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backprop_tui.data.formats.conversation import Normalised, Purpose, purpose_of
+from backprop_tui.data.formats.conversation import Conversation, Normalised, PromptOnly, Purpose, purpose_of
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.errors import DataError
 
@@ -28,6 +28,22 @@ _COLUMNS: dict[str, str] = {
     "unpaired": " (prompt, completion, label)",
     "prompt": "",
 }
+
+
+#: The column under which a reward finds what a conversation's last answer was.
+ANSWER = "answer"
+
+
+def as_wanted(row: Normalised, purpose: Purpose) -> Normalised:
+    """A row in the form a purpose takes it: of a conversation everything before its last answer is a prompt, and the answer
+    a column for the rewards. Any other row is left as it is."""
+    if purpose != "prompt" or not isinstance(row, Conversation):
+        return row
+    last = max(place for place, message in enumerate(row.messages) if message.role == "assistant")
+    before = row.messages[:last]
+    if not any(message.role != "system" for message in before):
+        return row
+    return PromptOnly(before, {ANSWER: row.messages[last].content}, row.tools)
 
 
 def other_purpose(row: Normalised) -> RowRejected:

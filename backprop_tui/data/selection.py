@@ -14,7 +14,7 @@ from typing import Any, Literal
 from backprop_tui.data.finding.places import DataSet, read_set
 from backprop_tui.data.formats import Normalised, Purpose, purpose_of, row_reader
 from backprop_tui.data.looking.look import DAMAGED
-from backprop_tui.data.purposes import other_purpose, wrong_rows
+from backprop_tui.data.purposes import as_wanted, other_purpose, wrong_rows
 from backprop_tui.data.rows import Problem, Row, RowRejected
 from backprop_tui.data.tools.content import content_key
 from backprop_tui.data.tools.duplicates import ExactDuplicates, NearDuplicates
@@ -148,13 +148,14 @@ def _decider(part: DataPart, found: Scan, purpose: Purpose) -> Callable[[Row, in
     near = NearDuplicates(part.near_threshold) if part.duplicates == "near" else None
 
     def decide(row: Row, source: int) -> None:
-        name, normalised = read(row.value)
+        name, said = read(row.value)
+        normalised = as_wanted(said, purpose)
         if purpose_of(normalised) != purpose:
             raise other_purpose(normalised)
         if keep is not None:
             if unseen:
                 unseen.difference_update([name for name in unseen if cell(row.value, name) is not None])
-            facts = facts_of(normalised, value=row.value, format=name, index=row.index, line=row.line)
+            facts = facts_of(said, value=row.value, format=name, index=row.index, line=row.line)
             if not keep.keep(facts):
                 raise RowRejected(
                     "DATA_FILTERED", _FILTERED, "The row filter does not keep the row.", "Change the filter."
@@ -251,12 +252,14 @@ def cell(value: Any, path: str) -> Any:
     return value
 
 
-def rows_at(data: DataSet, part: DataPart, wanted: set[int]) -> Iterator[tuple[int, Normalised]]:
-    """The rows at these places of the set, read again."""
+def rows_at(
+    data: DataSet, part: DataPart, wanted: set[int], purpose: Purpose = "sft"
+) -> Iterator[tuple[int, Normalised]]:
+    """The rows at these places of the set, read again, as a purpose takes them."""
     read = row_reader(part.format, part.columns)
     for row in read_set(data):
         if row.index in wanted:
-            yield row.index, read(row.value)[1]
+            yield row.index, as_wanted(read(row.value)[1], purpose)
 
 
 def no_usable_rows(name: str, rows: int, dropped: Counter[str], first: Mapping[str, Problem]) -> DataError:

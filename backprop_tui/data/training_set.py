@@ -111,13 +111,13 @@ def check(
             tokenizer.check()
         reasons: Counter[str] = Counter()
         wanted = set(found.kept[:_PROBE])
-        sample = list(islice(rows_at(train, part, wanted), len(wanted)))
+        sample = list(islice(rows_at(train, part, wanted, purpose), len(wanted)))
         results = _learnt(tokenizer, sample, part)
         rows = [result for result in results if not isinstance(result, DataError)]
         _refuse_useless_masks(rows, sample, part)
         if not rows:
             # A few rows that don't fit are no verdict on the rest; all of the first rows in a row need a full look.
-            everything = rows_at(train, part, set(found.kept))
+            everything = rows_at(train, part, set(found.kept), purpose)
             _encode(everything, len(found.kept), tokenizer, part, reasons, None, train)
     select(found, part, 0, split=held_out is None)
     if held_out is not None:
@@ -203,7 +203,7 @@ def build(
     wanted = held.union(chosen.train)
     questions: dict[int, Conversation] = {}
 
-    rows = _noted(rows_at(train_data, part, wanted), held, questions)
+    rows = _noted(rows_at(train_data, part, wanted, purpose), held, questions)
     encoded = _encode(rows, len(wanted), tokenizer, part, dropped, on_progress, train_data)
     by_index = {row.index: row for row in encoded}
     train = [by_index[index] for index in chosen.train if index in by_index]
@@ -216,7 +216,7 @@ def build(
     overlap = 0
     if eval_data is not None:
         other = scan(eval_data, whole(part), purpose=purpose, on_progress=on_progress)
-        rows = _noted(rows_at(eval_data, part, set(other.kept)), None, questions)
+        rows = _noted(rows_at(eval_data, part, set(other.kept), purpose), None, questions)
         reasons = Counter(other.dropped)
         evaluation = _encode(rows, len(other.kept), tokenizer, part, reasons, on_progress, eval_data)
         dropped.update({f"held out: {reason}": count for reason, count in reasons.items()})

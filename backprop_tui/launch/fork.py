@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.config.view_only import refuse_if_view_only
@@ -37,6 +37,7 @@ def fork_run(
     keep_optimizer: bool = False,
     engine: Sequence[str] = ENGINE_COMMAND,
     limited: bool = True,
+    trusted: Collection[str] = (),
 ) -> RunDir:
     """Start a child run from a checkpoint; the parent is only read, and may be live or over.
 
@@ -49,6 +50,7 @@ def fork_run(
             step 0 with a fresh optimiser.
         engine: the host's command line without its arguments.
         limited: whether it counts among the starts of this minute.
+        trusted: as `start_run` takes it; a file the parent was confirmed with counts as well.
 
     Raises:
         TryAgainError: RATE_LIMITED, too many were started within a minute.
@@ -57,6 +59,7 @@ def fork_run(
         BackpropError: what preflight or the engine found wrong. Nothing is left behind then.
     """
     refuse_if_view_only()
+    from backprop_tui.launch import rewards
     from backprop_tui.launch.preflight import check_and_record
     from backprop_tui.launch.safety import admit_start
 
@@ -70,12 +73,20 @@ def fork_run(
     title = name or f"{before.title[: _NAME_LIMIT - 16]} @{source.step}"
     after = after.model_copy(update={"name": title[:_NAME_LIMIT]})
     resolved, launched = check_and_record(after)
+    # What was confirmed for the parent need not be confirmed again, as long as it is the same.
+    rewarded = rewards.confirmed(resolved, {*rewards.confirmed_for(parent), *trusted})
     if limited:
         admit_start(count=True)
     kept: Kept = "optimizer" if keep_optimizer else "weights"
     noted = Parent(parent.id, source.step, kept, after.optim.learning_rate / before.optim.learning_rate)
-    child = create_run(resolved.model_dump(mode="json"), launched=launched, parent=noted.to_dict())
+    child = create_run(
+        resolved.model_dump(mode="json"),
+        launched=launched,
+        parent=noted.to_dict(),
+        rewards=None if rewarded is None else rewards.record(rewarded),
+    )
     try:
+        rewards.keep_copy(child, rewarded)
         copy = adopt(child, source, kept)
         resume = copy.relative_to(child.path).as_posix() if keep_optimizer else None
         launch_engine(child, resume=resume, engine=engine)

@@ -96,6 +96,7 @@ def _checked(
     from backprop_tui.protocol.spec import ROWS_OF
 
     _check_packages(spec)
+    _check_rewards(spec)
     _check_runs_dir()
     # Whether a chat template is needed depends on the rows; reading them says so.
     model_dir = resolve_model(spec.model.base, spec.model.revision, need_template=False)
@@ -115,6 +116,13 @@ def _check_packages(spec: RunSpec) -> None:
 
     require("train")
     check_variants(spec)
+
+
+def _check_rewards(spec: RunSpec) -> None:
+    if spec.task.objective == "grpo":
+        from backprop_tui.launch.rewards import find_rewards
+
+        find_rewards(spec)
 
 
 def _check_runs_dir() -> None:
@@ -162,6 +170,9 @@ def _resolved(spec: RunSpec) -> RunSpec:
             "eval_path": lasting_words(resolve(held_out)) if held_out else None,
         }
     )
+    grpo = spec.grpo
+    if grpo.reward_file.strip():
+        grpo = grpo.model_copy(update={"reward_file": str(Path(grpo.reward_file.strip()).expanduser().absolute())})
     recovery = spec.recovery
     if recovery.baseline:
         recovery = recovery.model_copy(update={"baseline": _baseline(recovery.baseline)})
@@ -170,6 +181,7 @@ def _resolved(spec: RunSpec) -> RunSpec:
             "name": spec.title[:_NAME_LIMIT],
             "model": model,
             "data": data,
+            "grpo": grpo,
             "recovery": recovery,
             "safety": resolved_limits(spec.safety),
         }

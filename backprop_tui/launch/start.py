@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,29 +45,38 @@ _PASSED_PREFIXES = (
 )  # fmt: skip
 
 
-def start_run(spec: RunSpec, *, limited: bool = True) -> RunDir:
+def start_run(spec: RunSpec, *, limited: bool = True, trusted: Collection[str] = ()) -> RunDir:
     """Check the spec, create its run and start its engine; returns once the engine is ready.
 
     Args:
         spec: what is to be run.
         limited: whether it counts among the starts of this minute; what starts runs in turn, not at once, is exempt.
+        trusted: SHA-256 of reward files that are confirmed for this run, beside those that are remembered.
 
     Raises:
         TryAgainError: RATE_LIMITED, too many were started within a minute.
+        UsageError: REWARD_NOT_CONFIRMED, the run would execute a file that nobody confirmed.
         BackpropError: what preflight or the engine found wrong; nothing is left behind.
     """
     refuse_if_view_only()
+    from backprop_tui.launch import rewards
     from backprop_tui.launch.preflight import check_and_record
     from backprop_tui.launch.safety import admit_start
 
     if limited:
         admit_start(count=False)
     resolved, launched = check_and_record(spec)
+    rewarded = rewards.confirmed(resolved, trusted)
     if limited:
         admit_start(count=True)
-    run = create_run(resolved.model_dump(mode="json"), launched=launched)
+    noted = None if rewarded is None else rewards.record(rewarded)
+    run = create_run(resolved.model_dump(mode="json"), launched=launched, rewards=noted)
     try:
+        rewards.keep_copy(run, rewarded)
         launch_engine(run)
+    except OSError as error:
+        discard(run)
+        raise rewards.not_kept(error) from None
     except BackpropError:
         discard(run)
         raise

@@ -210,7 +210,10 @@ class EvalPayload(TypedDict):
 
 
 class SamplePayload(TypedDict):
-    """One generated answer. `source` says which weights spoke: the untouched base or the tuned model."""
+    """One generated answer. `source` says which weights spoke: the untouched base or the tuned model.
+
+    `marks` is what the objective thinks of it: `reward` and what each reward function gave, None where it does not apply.
+    """
 
     step: int
     index: int
@@ -219,6 +222,7 @@ class SamplePayload(TypedDict):
     reference: str
     output: str
     match: bool
+    marks: NotRequired[dict[str, float | None]]
 
 
 class StagePayload(TypedDict):

@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[str, str], ...] = (
     ("model", "model"),
     ("adapter", "lora"),
     ("task", "task"),
+    ("answers and rewards", "grpo"),
     ("data", "data"),
     ("optimiser", "optim"),
     ("run", "run"),

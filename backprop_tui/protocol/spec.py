@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from backprop_tui.protocol.parts.base import Part
 from backprop_tui.protocol.parts.data import DataFormat, DataPart, Duplicates, RowOrder, TrainOn
 from backprop_tui.protocol.parts.devices import DevicesPart, Parallel
+from backprop_tui.protocol.parts.grpo import GrpoPart
 from backprop_tui.protocol.parts.model import Device, DType, LoraPart, Method, ModelPart
 from backprop_tui.protocol.parts.multi import MultiPart
 from backprop_tui.protocol.parts.optim import Optimizer, OptimPart, Schedule
@@ -23,8 +24,8 @@ from backprop_tui.protocol.parts.safety import SafetyPart
 from backprop_tui.protocol.parts.task import ROWS_OF, Objective, TaskPart
 
 __all__ = [
-    "ROWS_OF", "DType", "DataFormat", "DataPart", "Device", "DevicesPart", "Duplicates", "LoraPart", "Method", "ModelPart",
-    "MultiPart", "Objective", "OptimPart", "Optimizer", "Parallel", "RecoveryPart", "RowOrder", "RunPart", "RunSpec",
+    "ROWS_OF", "DType", "DataFormat", "DataPart", "Device", "DevicesPart", "Duplicates", "GrpoPart", "LoraPart", "Method",
+    "ModelPart", "MultiPart", "Objective", "OptimPart", "Optimizer", "Parallel", "RecoveryPart", "RowOrder", "RunPart", "RunSpec",
     "SafetyPart", "Schedule", "TaskPart", "TrainOn",
 ]  # fmt: skip
 
@@ -47,6 +48,7 @@ class RunSpec(Part):
     model: ModelPart = Field(default_factory=ModelPart)
     lora: LoraPart = Field(default_factory=LoraPart)
     task: TaskPart = Field(default_factory=TaskPart)
+    grpo: GrpoPart = Field(default_factory=GrpoPart)
     data: DataPart = Field(default_factory=DataPart)
     optim: OptimPart = Field(default_factory=OptimPart)
     run: RunPart = Field(default_factory=RunPart)
@@ -111,6 +113,16 @@ class RunSpec(Part):
             self.data.eval_split or self.data.eval_path
         ):
             raise ValueError("patience and the eval gate need held-out rows: set eval_split or eval_path")
+        return self
+
+    @model_validator(mode="after")
+    def _rewardable(self) -> RunSpec:
+        if self.task.objective != "grpo":
+            return self
+        if self.devices.devices != 1 or self.devices.nodes > 1:
+            raise ValueError("grpo draws its answers in one process: set devices and nodes to 1")
+        if self.grpo.kl_weight and self.model.method != "full" and self.lora.adapter_start != "zero":
+            raise ValueError("kl_weight compares with the base beneath the adapter: leave adapter_start at zero")
         return self
 
     @model_validator(mode="after")

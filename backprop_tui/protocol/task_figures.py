@@ -32,6 +32,8 @@ _EVERY_STEP = frozenset(
 _EVERY_EVAL = frozenset({"step", "loss", "perplexity", "rows", "seconds", "best", "exact_match", "token_accuracy"})
 #: Most figures taken of one event, and the longest name; a foreign journal may hold any number.
 _MOST, _LONGEST = 32, 48
+#: Rewards of a person's own functions, by their names.
+_OF_A_FUNCTION = "rewards/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class FigureWords:
 
 #: In the order in which they are shown; the first ones tell most.
 WORDS: dict[str, FigureWords] = {
+    "reward": FigureWords("reward", "reward"),
+    "reward_std": FigureWords("reward spread", "reward"),
     "rewards/margin": FigureWords("reward margin", "reward"),
     "rewards/accuracy": FigureWords("pairs right", "share"),
     "rewards/chosen": FigureWords("reward chosen", "reward"),
@@ -59,11 +63,19 @@ WORDS: dict[str, FigureWords] = {
     "kl": FigureWords("KL estimate", "nats/answer"),
     "logps/chosen": FigureWords("logp chosen", "nats/answer"),
     "logps/rejected": FigureWords("logp rejected", "nats/answer"),
+    "rewards_flat": FigureWords("prompts without contrast", "share"),
+    "completion_tokens": FigureWords("answer length", "tokens/answer"),
+    "completions_cut": FigureWords("answers cut", "share"),
+    "entropy": FigureWords("entropy", "nats/token"),
+    "kl_per_token": FigureWords("KL from the base", "nats/token"),
+    "clipped": FigureWords("tokens clipped", "share"),
 }
 
 
 def words_of(name: str) -> FigureWords:
-    """What a figure is called; one that is not known goes by its name and shares no axis."""
+    """What a figure is called; one that is not known goes by its name and shares no axis, but for rewards of functions."""
+    if name not in WORDS and name.startswith(_OF_A_FUNCTION):
+        return FigureWords(safe_text(name.replace("/", " "), limit=_LONGEST), "reward")
     return WORDS.get(name) or FigureWords(safe_text(name.replace("_", " "), limit=_LONGEST), name)
 
 

@@ -17,7 +17,7 @@ from backprop_tui.protocol.errors import DataError, UnavailableError, UsageError
 _ID = re.compile(r"^\d{8}-\d{6}-[0-9a-z]{4}$")
 _CHECKPOINT = re.compile(r"^step-(\d{6,})$")
 #: Keys of run.json that are no part of the spec.
-_LAUNCHED, _PARENT = "dataset", "parent"
+_LAUNCHED, _PARENT, _REWARDS = "dataset", "parent", "rewards"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -93,6 +93,11 @@ class RunDir:
         return self.path / "pins.lock"
 
     @property
+    def reward_file(self) -> Path:
+        """rewards.py: the confirmed copy of a person's reward functions; absent in runs without."""
+        return self.path / "rewards.py"
+
+    @property
     def artifacts(self) -> Path:
         """Exports, reports, samples."""
         return self.path / "artifacts"
@@ -115,7 +120,18 @@ class RunDir:
         words = self._read_run()
         words.pop(_LAUNCHED, None)
         words.pop(_PARENT, None)
+        words.pop(_REWARDS, None)
         return words
+
+    def read_rewards(self) -> dict[str, Any] | None:
+        """The rewards a run learns from: weights by function (`functions`), and where some are a person's own, `file` and
+        the `sha256` that was confirmed; None for any other run.
+
+        Raises:
+            DataError: missing, unreadable or not JSON.
+        """
+        rewards = self._read_run().get(_REWARDS)
+        return rewards if isinstance(rewards, dict) else None
 
     def read_parent(self) -> dict[str, Any] | None:
         """What a fork came from (`store.lineage.Parent` reads it), noted in run.json; None for any other run.
@@ -170,6 +186,7 @@ def create_run(
     *,
     launched: dict[str, Any] | None = None,
     parent: dict[str, Any] | None = None,
+    rewards: dict[str, Any] | None = None,
 ) -> RunDir:
     """Make a fresh run directory (0700) holding run.json.
 
@@ -178,6 +195,7 @@ def create_run(
         root: directory of all runs; None is the person's own.
         launched: what the data is, noted beside the spec.
         parent: what it is a fork of, noted there as well.
+        rewards: what it is rewarded by, likewise.
 
     Raises:
         UnavailableError: the place can't be written.
@@ -195,7 +213,7 @@ def create_run(
                 continue
         run.checkpoints.mkdir(mode=0o700)
         run.artifacts.mkdir(mode=0o700)
-        beside = {_LAUNCHED: launched, _PARENT: parent}
+        beside = {_LAUNCHED: launched, _PARENT: parent, _REWARDS: rewards}
         words = {**spec_words, **{key: value for key, value in beside.items() if value is not None}}
         write_atomic(run.spec_file, json.dumps(words, indent=1).encode())
     except OSError as error:

@@ -24,6 +24,8 @@ _HEAD = re.compile(
 )
 #: Questions of one evaluation that are kept; a foreign journal may hold any number.
 _MOST = 1000
+#: Marks of one answer that are shown.
+_MOST_MARKS = 12
 
 Stop = Callable[[], bool]
 
@@ -36,7 +38,7 @@ def _never() -> bool:
 class Answer:
     """One question with what it was answered: `base` by the untouched model, `tuned` at this evaluation (None: not asked).
 
-    The texts are foreign.
+    The marks are what the objective thinks of the answers, by name. All texts are foreign.
     """
 
     index: int
@@ -46,6 +48,8 @@ class Answer:
     base_match: bool = False
     tuned: str | None = None
     tuned_match: bool = False
+    base_marks: tuple[tuple[str, float | None], ...] = ()
+    tuned_marks: tuple[tuple[str, float | None], ...] = ()
 
 
 @dataclass(slots=True)
@@ -56,6 +60,13 @@ class Evaluation:
     step: int
     base: dict[int, int]
     tuned: dict[int, int] = field(default_factory=dict)
+
+
+def _marks(words: dict[str, Any] | None) -> tuple[tuple[str, float | None], ...]:
+    marks = words.get("marks") if words is not None else None
+    if not isinstance(marks, dict):
+        return ()
+    return tuple((str(name), number(value)) for name, value in list(marks.items())[:_MOST_MARKS])
 
 
 class SampleBook:
@@ -107,6 +118,8 @@ class SampleBook:
                     base is not None and bool(base.get("match")),
                     None if tuned is None else str(tuned.get("output", "")),
                     tuned is not None and bool(tuned.get("match")),
+                    _marks(base),
+                    _marks(tuned),
                 )
             )
         return found

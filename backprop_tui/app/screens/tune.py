@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
@@ -21,6 +22,7 @@ from backprop_tui.app.prospect import Prospect
 from backprop_tui.app.screens import tune_ask as ask
 from backprop_tui.app.screens.room import Room
 from backprop_tui.app.screens.tune_plan import check_lines, estimate_lines, verdict
+from backprop_tui.app.screens.tune_rewards import confirm_rewards
 from backprop_tui.app.screens.tune_words import (
     changes_lines,
     find_words,
@@ -432,7 +434,8 @@ class TuneScreen(Room):
             ask.say_refused(self, error)
             return
         body = launch_body(spec, self.draft, self._prospect.estimate(spec))
-        ask.ask_launch(self, body, lambda: self._start(spec))
+        go = partial(confirm_rewards, self, spec, lambda: self._start(spec), partial(ask.say_refused, self))
+        ask.ask_launch(self, body, go)
 
     def _start(self, spec: RunSpec) -> None:
         def started(run: RunDir) -> None:

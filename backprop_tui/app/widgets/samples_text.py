@@ -38,16 +38,23 @@ def _columns(answer: Answer, glyphs: Glyphs) -> list[tuple[str, str, str, list[P
     found: list[tuple[str, str, str, list[Piece]]] = []
     if answer.reference:
         found.append(("ref", " ", "muted", [(safe_block(answer.reference, limit=_SHOWN), "text")]))
-    for title, text, match, role in (
-        ("base", answer.base, answer.base_match, "text"),
-        ("tuned", answer.tuned, answer.tuned_match, "strong"),
+    for title, text, match, role, marks in (
+        ("base", answer.base, answer.base_match, "text", answer.base_marks),
+        ("tuned", answer.tuned, answer.tuned_match, "strong", answer.tuned_marks),
     ):
         if text is None:
             continue
         pieces = compared(text, answer.reference, role) if title == "tuned" and not match else [(_shown(text), role)]
+        if marks:
+            said = ", ".join(f"{safe_text(name, limit=32)} {_mark(value)}" for name, value in marks)
+            pieces = [*pieces, ("\n", "muted"), (said, "muted")]
         sign, sign_role = ((good, "good") if match else (bad, "bad")) if answer.reference else (" ", "muted")
         found.append((title, sign, sign_role, pieces))
     return found
+
+
+def _mark(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
 
 
 def compared(text: str, reference: str, role: str) -> list[Piece]:

@@ -9,7 +9,15 @@ from typing import Any
 
 import msgspec
 
-from backprop_tui.data.formats.conversation import Conversation, Normalised, PlainText, Preference, PromptOnly, Unpaired
+from backprop_tui.data.formats.conversation import (
+    Conversation,
+    Message,
+    Normalised,
+    PlainText,
+    Preference,
+    PromptOnly,
+    Unpaired,
+)
 from backprop_tui.data.rendering.encoded import EncodedRow
 from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.errors import DataError
@@ -52,11 +60,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """One rendering with what the row says beside it: `wanted` of a marked answer, `columns` of a bare prompt."""
+    """One rendering with what the row says beside it: `wanted` of a marked answer, `columns` and `turns` of a bare prompt."""
 
     row: EncodedRow
     wanted: bool | None = None
     columns: dict[str, Any] | None = None
+    turns: tuple[Message, ...] = ()
 
     @property
     def renderings(self) -> tuple[EncodedRow, ...]:
@@ -128,7 +137,15 @@ def joined(row: Normalised, encoded: Sequence[EncodedRow | DataError]) -> Learnt
     if isinstance(row, Unpaired):
         return Noted(halves[0], wanted=row.label)
     if isinstance(row, PromptOnly):
-        return Noted(halves[0], columns=row.columns)
+        if halves[0].cut:
+            # Without its end a prompt asks something else, or nothing.
+            return RowRejected(
+                "DATA_PROMPT_LONG",
+                "prompt longer than max_length",
+                f"The prompt has {len(halves[0]) + halves[0].cut:,} tokens.",
+                "Raise max_length or shorten the prompt.",
+            )
+        return Noted(halves[0], columns=row.columns, turns=row.prompt)
     return halves[0]
 
 

@@ -47,7 +47,8 @@ def make_schedule(spec: RunSpec, sequences: int, batch_size: int, processes: int
     """
     optim = spec.optim
     batches = math.ceil(math.ceil(sequences / batch_size) / processes)
-    per_epoch = max(1, math.ceil(batches / optim.accumulation))
+    reuse = spec.grpo.answer_reuse if spec.task.objective == "grpo" else 1
+    per_epoch = max(1, math.ceil(batches / optim.accumulation)) * reuse
     total = optim.steps or math.ceil(optim.epochs * per_epoch)
     warmup = math.ceil(optim.warmup * total) if optim.warmup < 1 else int(optim.warmup)
     return Schedule(

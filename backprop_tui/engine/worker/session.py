@@ -242,6 +242,7 @@ class Session:
         measured_together = self.changes.batch.eval_batch_size if self.changes.batch else spec.optim.batch_size
         batch_size = 1 if data.sequences.packed else spec.optim.batch_size
         schedule = make_schedule(spec, len(data.sequences), batch_size, world().size)
+        stop_ids = sorted({*data.stop_ids, *declared_stops(loaded.model)})
         examiner = Examiner(
             self.sink,
             self.inbox,
@@ -249,7 +250,7 @@ class Session:
             objective=objective,
             sequences=data.held_sequences,
             prompts=data.prompts,
-            stop_ids=sorted({*data.stop_ids, *declared_stops(loaded.model)}),
+            stop_ids=stop_ids,
             batch_size=measured_together,
             answer_tokens=spec.run.sample_tokens,
             precision=precision,
@@ -266,7 +267,17 @@ class Session:
         held = data.held_sequences
         keepsakes = objective.prepare(
             Ground(
-                self.sink, self.inbox, spec, loaded, precision, data.sequences, held, measured_together, resume, origin
+                self.sink,
+                self.inbox,
+                spec,
+                loaded,
+                precision,
+                data.sequences,
+                held,
+                measured_together,
+                self.run.path,
+                resume,
+                origin,
             )
         )
         saver = Saver(
@@ -294,6 +305,7 @@ class Session:
         )
         trainer.rows_per_pass = rows_per_pass(spec, self.changes.batch)
         trainer.keepsakes = keepsakes
+        trainer.stop_ids = stop_ids
         parent = parent_of(self.run)
         if parent is not None and parent.kept == "optimizer" and self.progress.step == parent.step:
             trainer.rate_factor = parent.rate

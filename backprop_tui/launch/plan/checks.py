@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from backprop_tui.launch.devices import too_many
 from backprop_tui.launch.plan.forecast import Facts, Forecast
 from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.protocol.parts.task import ROWS_OF
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def checks(spec: RunSpec, facts: Facts, plan: Forecast, refusal: BackpropError |
     elif facts.rows is None:
         found.append(Check("unknown", "DATA", "the rows are not counted yet"))
     else:
-        found.append(_rows(facts, plan))
+        found.append(_rows(spec, facts))
     found.append(_disk(plan, refusal))
     if (card := _card(spec, facts)) is not None:
         found.append(card)
@@ -94,13 +95,17 @@ def _smaller(spec: RunSpec, plan: Forecast) -> str:
     return "Choose a shorter max_length or a smaller model, or free memory."
 
 
-def _rows(facts: Facts, plan: Forecast) -> Check:
+def _rows(spec: RunSpec, facts: Facts) -> Check:
     rows = facts.rows
     assert rows is not None
     if not rows.lengths:
         return Check(
             "fail", "DATA_NO_USABLE_ROWS", "none of the rows looked at can be used", "Look at them: backprop data rows."
         )
+    if ROWS_OF[spec.task.objective] == "prompt":
+        longest = max(rows.lengths)
+        words = f"prompts of at most {longest:,} tokens, which answers of at most {spec.grpo.answer_length:,} follow"
+        return Check("ok", "DATA", words)
     share = sum(rows.learnt) / max(1, sum(rows.lengths))
     if not sum(rows.learnt):
         return Check(

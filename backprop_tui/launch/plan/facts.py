@@ -139,10 +139,11 @@ def _measured(
 ) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
     from backprop_tui.data.children.remote import shared
     from backprop_tui.data.selection import rows_at
+    from backprop_tui.protocol.spec import ROWS_OF
 
     part = spec.data
-    distinct = set(wanted)
-    rows = list(islice(rows_at(data, part, distinct), len(distinct)))  # type: ignore[arg-type]
+    distinct, purpose = set(wanted), ROWS_OF[spec.task.objective]
+    rows = list(islice(rows_at(data, part, distinct, purpose), len(distinct)))  # type: ignore[arg-type]
     found = shared(place, "preview").measure_many(
         [row for _, row in rows], max_length=part.max_length, train_on=part.train_on
     )

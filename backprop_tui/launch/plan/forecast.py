@@ -140,11 +140,13 @@ def forecast(spec: RunSpec, facts: Facts) -> Forecast:
             fits = fitting_batch(spec, facts, room - _process(gpu), gpu=gpu, bfloat16=bfloat16)
     per_epoch, steps = steps_of(spec, rows, together)
     epochs = steps / per_epoch if steps and per_epoch else None
-    tokens = _times(rows.tokens if rows else None, epochs)
+    # How long answers come out that are drawn while training, nobody knows.
+    foreseen = rows if spec.task.objective != "grpo" else None
+    tokens = _times(foreseen.tokens if foreseen else None, epochs)
     dtype = "bfloat16" if gpu and bfloat16 else "float32"
     rate = (
         rate_of(spec, facts.past, device=device, parameters=parameters, flops=flops, dtype=dtype)
-        if facts.machine is not None
+        if facts.machine is not None and spec.task.objective != "grpo"
         else UNKNOWN_RATE
     )
     seconds, low, high = _seconds(spec, rows, tokens, steps, rate)
@@ -167,7 +169,7 @@ def forecast(spec: RunSpec, facts: Facts) -> Forecast:
         steps_per_epoch=per_epoch,
         steps=steps,
         tokens=tokens,
-        trained_tokens=_times(rows.trained_tokens if rows else None, epochs),
+        trained_tokens=_times(foreseen.trained_tokens if foreseen else None, epochs),
         cut=rows.cut if rows else None,
         exact=bool(rows and rows.exact),
         parameters=parameters,
@@ -212,6 +214,7 @@ def steps_of(spec: RunSpec, rows: RowFacts | None, processes: int = 1) -> tuple[
         else:
             batches = math.ceil(round(sequences) / max(1, spec.optim.batch_size))
         per_epoch = max(1, math.ceil(math.ceil(batches / processes) / spec.optim.accumulation))
+        per_epoch *= spec.grpo.answer_reuse if spec.task.objective == "grpo" else 1
     # Each run of a multi-run takes its own steps, and its own epochs over its share of the rows.
     whole = spec.optim.steps * spec.stages
     steps = whole or (spec.stages * math.ceil(spec.optim.epochs * per_epoch / spec.stages) if per_epoch else None)

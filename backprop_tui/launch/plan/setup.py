@@ -99,6 +99,19 @@ def in_pairs(batch: Batch) -> Batch:
     return replace(batch, rows=2 * batch.rows, masked=True, mask_rows=2 * batch.rows)
 
 
+def with_answers(spec: RunSpec, lengths: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Tokens and learnt tokens of prompts once each has an answer as long as it may get."""
+    longest = spec.grpo.answer_length
+    wholes = [length + longest for length in lengths] or [spec.data.max_length + longest]
+    return wholes, [longest] * len(wholes)
+
+
+def in_groups(batch: Batch, generations: int) -> Batch:
+    """A batch of prompts, each with several answers, as the rows that go through the model together."""
+    rows = generations * batch.rows
+    return replace(batch, rows=rows, learnt=generations * batch.learnt, masked=True, mask_rows=rows)
+
+
 def setup_of(
     spec: RunSpec,
     shape: ModelShape,
@@ -123,11 +136,15 @@ def setup_of(
         processes: that train together.
     """
     size = batch_size or spec.optim.batch_size
+    if spec.task.objective == "grpo":
+        lengths, learnt = with_answers(spec, lengths)
     rows_of = ROWS_OF.get(spec.task.objective, "sft")
     numbers = numbers_of(spec, gpu=gpu, bfloat16=bfloat16)
     batch = largest_batch(spec, lengths, learnt, batch_size=size)
     if rows_of == "preference":
         batch = in_pairs(batch)
+    if spec.task.objective == "grpo":
+        batch = in_groups(batch, spec.grpo.generations)
     every = spec.optim.gradient_checkpointing
     return Setup(
         shape=shape,

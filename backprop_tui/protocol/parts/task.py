@@ -6,7 +6,7 @@ from typing import Literal
 
 from backprop_tui.protocol.parts.base import Part, setting
 
-Objective = Literal["sft", "dpo", "kto", "orpo", "simpo", "reward"]
+Objective = Literal["sft", "dpo", "kto", "orpo", "simpo", "reward", "grpo"]
 DpoLoss = Literal["sigmoid", "ipo", "hinge", "robust"]
 #: As `data.formats.Purpose`, which this room can't see.
 Rows = Literal["sft", "preference", "unpaired", "prompt"]
@@ -19,6 +19,7 @@ ROWS_OF: dict[str, Rows] = {
     "orpo": "preference",
     "simpo": "preference",
     "reward": "preference",
+    "grpo": "prompt",
 }
 
 
@@ -28,7 +29,7 @@ class TaskPart(Part):
     objective: Objective = setting(
         "sft",
         "objective",
-        "sft imitates answers; dpo, orpo and simpo learn from pairs, kto from marked answers; reward learns to score",
+        "sft imitates answers; dpo, orpo, simpo learn from pairs, kto from marked answers, grpo from rewards; reward scores",
     )
     beta: float = setting(
         0.1,

@@ -58,6 +58,7 @@ _HOMES = {
     "orpo": "backprop_tui.engine.worker.objectives.orpo",
     "simpo": "backprop_tui.engine.worker.objectives.simpo",
     "reward": "backprop_tui.engine.worker.objectives.reward",
+    "grpo": "backprop_tui.engine.worker.objectives.grpo",
 }
 
 
