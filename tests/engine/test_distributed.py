@@ -35,7 +35,8 @@ def close(first: Any, second: Any, tolerance: float = 2e-5) -> None:
         assert loss == pytest.approx(other[step][0], rel=tolerance, abs=tolerance), step
         assert norm == pytest.approx(other[step][1], rel=50 * tolerance), step
         assert (rate, tokens) == (other[step][2], other[step][3]), step
-    assert first.of("eval")[-1]["loss"] == pytest.approx(second.of("eval")[-1]["loss"], rel=10 * tolerance)
+    for name in ("loss", "token_accuracy", "rows"):
+        assert first.of("eval")[-1][name] == pytest.approx(second.of("eval")[-1][name], rel=10 * tolerance), name
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from backprop_tui.engine.worker import distributed_agent
@@ -82,3 +84,11 @@ def test_a_world_is_as_torchrun_says_it_or_one() -> None:
     assert World.of({**words, "GROUP_WORLD_SIZE": "2"}) == World(5, 8, 1, 4, 1, 2)
     assert World.of(words) == World()
     assert World().alone
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 60), st.integers(1, 9))
+def test_shares_of_work_are_equally_many_and_every_piece_counts_once(pieces: int, size: int) -> None:
+    shares = [list(World(rank, size).rounds(pieces)) for rank in range(size)]
+    assert len({len(share) for share in shares}) == 1
+    assert sorted(place for share in shares for place, counts in share if counts) == list(range(pieces))

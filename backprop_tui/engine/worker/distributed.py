@@ -7,7 +7,7 @@ them. A process alone is a world of one, for which every operation is free.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -106,16 +106,27 @@ class World:
         """The largest of all processes."""
         return self._reduce(values, "MAX")
 
-    def total_of(self, value: float) -> float:
-        """The sum of a figure over all processes, in double precision; the same everywhere."""
+    def total_of_pairs(self, pairs: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        """The sums of pairs of figures over all processes, by name, in double precision; the same everywhere."""
         if self.alone:
-            return value
-        import torch
-        import torch.distributed as dist
+            return dict(pairs)
+        told = self.of_all(dict(pairs))
+        names = list(dict.fromkeys(name for words in told for name in words))
+        sums: dict[str, tuple[float, float]] = {}
+        for name in names:
+            ones = [words[name] for words in told if name in words]
+            sums[name] = sum(one for one, _ in ones), sum(other for _, other in ones)
+        return sums
 
-        figure = torch.tensor([value], dtype=torch.float64)
-        dist.all_reduce(figure)
-        return float(figure)
+    def rounds(self, pieces: int) -> Iterator[tuple[int, bool]]:
+        """This process's share of some pieces of work, equally many for each: those left over at the end are done by all.
+
+        Yields:
+            The number of a piece, and whether it counts here.
+        """
+        shared = pieces - pieces % self.size
+        yield from ((place, True) for place in range(self.rank, shared, self.size))
+        yield from ((place, self.first) for place in range(shared, pieces))
 
     def from_first(self, value: T) -> T:
         """The first process's value, everywhere; that of the others is ignored."""

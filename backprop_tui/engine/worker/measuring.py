@@ -14,6 +14,7 @@ import torch
 
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker.channel import EventSink, Inbox
+from backprop_tui.engine.worker.distributed import world
 from backprop_tui.engine.worker.objectives import Objective
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.engine.worker.progress import Progress
@@ -118,15 +119,17 @@ class Examiner:
         starts = range(0, len(order), self._batch_size)
         sums: dict[str, tuple[float, float]] = {}
         with self._sink.phase("eval") as phase:
-            for done, start in enumerate(starts):
+            for place, counts in world().rounds(len(starts)):
+                self._inbox.refresh()
                 if self._inbox.stop_asked():
                     return None
-                phase.progress(done, len(starts), "batches")
+                phase.progress(place, len(starts), "batches")
                 hit("worker.eval")
-                tally = trainer.measure(batches.batch(order[start : start + self._batch_size]))
-                for name, (total, count) in tally.items():
+                tally = trainer.measure(batches.batch(order[starts[place] : starts[place] + self._batch_size]))
+                for name, (total, count) in tally.items() if counts else ():
                     before, counted = sums.get(name, (0.0, 0.0))
                     sums[name] = before + total, counted + count
+        sums = world().total_of_pairs(sums)
         means = {name: total / max(1.0, count) for name, (total, count) in sums.items() if count or name == "loss"}
         return trainer.derived(means)
 
