@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import inspect
+import io
 import json
 import math
 import os
@@ -196,6 +197,9 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+    # Whoever ends this process does not wait for what is still to be written.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     serve(asked, answers)
 
 

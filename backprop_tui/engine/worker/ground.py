@@ -20,8 +20,8 @@ class Ground:
         sink, inbox: to tell how far it is, and to hear of a stop.
         loaded: the model with the weights the run begins from; where it resumes, the checkpoint's are loaded later.
         batch_size: rows per forward pass.
-        run_path: the run's directory.
         train, held_out: rows as they are drawn; None where nothing is held out.
+        run_path: the run's directory.
         resume: the checkpoint that is gone on from, origin: that a fork began with; None where there is none.
     """
 
@@ -33,6 +33,6 @@ class Ground:
     train: Sequences
     held_out: Sequences | None
     batch_size: int
-    run_path: Path
     resume: Path | None = None
     origin: Path | None = None
+    run_path: Path = Path()

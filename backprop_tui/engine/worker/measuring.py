@@ -27,11 +27,13 @@ from backprop_tui.protocol.text import safe_block
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A held-out question: token ids up to where the answer begins, the text shown, and the answer expected."""
+    """A held-out question: token ids up to where the answer begins, the text shown, the answer expected ("" where none is
+    known), and what the objective knows of the row beside."""
 
     ids: list[int]
     text: str
     reference: str
+    asked: Any = None
 
 
 class Examiner:
@@ -150,8 +152,9 @@ class Examiner:
             )
             index = 0
             for index, (prompt, answer) in enumerate(zip(self._prompts, answers, strict=False), start=1):
-                match = answer.strip() == prompt.reference.strip()
+                match = bool(prompt.reference) and answer.strip() == prompt.reference.strip()
                 matches += match
+                marks = trainer.marks(prompt.asked, answer)
                 self._sink.send(
                     ev.SAMPLE,
                     step=step,
@@ -161,9 +164,11 @@ class Examiner:
                     reference=safe_block(prompt.reference),
                     output=safe_block(answer),
                     match=match,
+                    **({"marks": marks} if marks else {}),
                 )
                 phase.progress(index, len(self._prompts), "answers")
-        return matches / len(self._prompts) if index == len(self._prompts) else None
+        comparable = sum(bool(prompt.reference) for prompt in self._prompts)
+        return matches / comparable if comparable and index == len(self._prompts) else None
 
 
 def _perplexity(loss: float) -> float | None:

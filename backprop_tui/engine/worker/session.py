@@ -275,9 +275,9 @@ class Session:
                 data.sequences,
                 held,
                 measured_together,
-                self.run.path,
                 resume,
                 origin,
+                self.run.path,
             )
         )
         saver = Saver(
