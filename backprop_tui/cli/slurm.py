@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from backprop_tui.cli.output import Output
@@ -60,13 +61,14 @@ def prepare(overrides: dict[str, Any]) -> None:
     meeting_point(overrides)
 
 
-def run_as_job(spec: RunSpec, args: Namespace, preset: str, out: Output) -> int:
+def run_as_job(spec: RunSpec, args: Namespace, preset: str, trusted: Sequence[str], out: Output) -> int:
     """Check the run, show its script, ask and submit; returns the exit code.
 
     Args:
         spec: what is to be run.
         args: of `train`.
         preset: where its settings start from.
+        trusted: hashes of reward files that were confirmed.
         out: the script goes to the data with --print-script, to the words where it is asked about.
     """
     from backprop_tui.launch.preflight import check
@@ -74,7 +76,7 @@ def run_as_job(spec: RunSpec, args: Namespace, preset: str, out: Output) -> int:
 
     options = job_options(spec, args.slurm_set)
     check(spec)
-    script = job_script(options, _train_words(spec, args, preset), spec.devices.nodes)
+    script = job_script(options, _train_words(spec, args, preset, trusted), spec.devices.nodes)
     if args.print_script:
         if args.json:
             out.json({"script": script})
@@ -97,7 +99,7 @@ def run_as_job(spec: RunSpec, args: Namespace, preset: str, out: Output) -> int:
     return EXIT_OK
 
 
-def _train_words(spec: RunSpec, args: Namespace, preset: str) -> list[str]:
+def _train_words(spec: RunSpec, args: Namespace, preset: str, trusted: Sequence[str]) -> list[str]:
     """Arguments that start this very run: what the person's settings filled in is written out."""
     words = ["train", args.data, "-p", preset, "-m", spec.model.base]
     for pair in args.settings:
@@ -106,8 +108,8 @@ def _train_words(spec: RunSpec, args: Namespace, preset: str) -> list[str]:
         words += ["--set", f"rendezvous={spec.devices.rendezvous}"]
     if args.name is not None:
         words += ["--name", args.name]
-    if trusted := getattr(args, "trust_rewards", ""):
-        words += ["--trust-rewards", trusted]
+    for sha256 in trusted:
+        words += ["--trust-rewards", sha256]
     return [*words, "--detach"]
 
 

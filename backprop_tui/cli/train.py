@@ -71,7 +71,7 @@ def run(args: Namespace, out: Output) -> int:
     spec = compose(preset, overrides, model=args.model, fallback_model=preferred.model)
     trusted = confirm_rewards(spec, args.trust_rewards, out)
     if as_job:
-        return slurm.run_as_job(spec, args, preset, out)
+        return slurm.run_as_job(spec, args, preset, trusted, out)
     started = launch(spec, trusted)
     if spec.data.path != "demo":
         remember("data", str(Path(spec.data.path).expanduser().absolute()))

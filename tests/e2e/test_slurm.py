@@ -5,6 +5,7 @@ Slurm's own commands are played by scripts on PATH (tests/support/cluster.py), w
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -119,6 +120,17 @@ def test_the_script_is_printed_and_nothing_is_submitted(cluster: Cluster) -> Non
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
     assert cluster.submitted is None
     assert list_runs() == []
+
+
+def test_a_job_runs_the_reward_file_that_was_confirmed_and_no_other(cluster: Cluster, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def reward(completions, **rows):\n    return [1.0 for _ in completions]\n")
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    words = ("-p", "grpo", "--set", f"reward_file={file}", "--print-script")
+    assert "REWARD_NOT_CONFIRMED" in train(cluster, *words).stderr
+    done = train(cluster, *words, "--trust-rewards", sha256[:12])
+    assert done.returncode == 0, done.stderr
+    assert f"--trust-rewards {sha256}" in done.stdout
 
 
 @pytest.mark.parametrize(
