@@ -97,6 +97,20 @@ def test_commands_are_obeyed_by_all_at_the_same_step() -> None:
     assert ranks.of("step")[-1]["lr"] == pytest.approx(1e-4)
 
 
+def test_a_signal_to_any_of_them_is_a_stop_for_all_also_inside_a_step() -> None:
+    slow = {"accumulation": 300, "steps": 100, "preempt_grace_s": 1, "eval_split": 0, "save_every": 1}
+    run = new_run(devices=2, device="cpu", **{**TOGETHER, **slow, "schedule": "constant"})
+    with Ranks(run, 2) as ranks:
+        # Once it is saved, nothing looks for a stop before the first pass of the next step.
+        ranks.wait_for("checkpoint", step=1)
+        os.kill(ranks.processes[1].pid, signal.SIGTERM)
+        end = ranks.ended()
+        assert ranks.codes() == [0, 0]
+    assert (end["outcome"], end["step"]) == ("stopped", 1)
+    assert checkpoint_dir(run, end).is_dir()
+    assert any("passes of step 2 are done again" in event["message"] for event in ranks.of("log"))
+
+
 def _workers(run: RunDir) -> list[int]:
     """Process ids of the run's workers by rank, as torchrun started them."""
     agent = events(run, "attempt")[-1].data["pid"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,6 +34,7 @@ def work(run: str, environment: dict[str, str], pipes: tuple[int, int, int] | No
         sink = EventSink(os.open(f"/proc/{agent}/fd/{events}", os.O_WRONLY))
         control = os.open(f"/proc/{agent}/fd/{control_in}", os.O_RDONLY)
     inbox = Inbox(on_stop=lambda reason: sink.state("stopping", reason))
+    signal.signal(signal.SIGTERM, lambda *_: inbox.request_stop("The engine was told to shut down."))
     session = Session(directory, sink, inbox, resume=resume)
     if control >= 0:
         inbox.listen(control)
