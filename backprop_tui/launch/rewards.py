@@ -262,10 +262,10 @@ def _content(path: Path, name: str) -> bytes:
         if error.errno == errno.ELOOP:
             raise DataError("REWARD_FILE_LINK", f"{name} is a symbolic link.", "Name the file itself.") from None
         raise DataError("REWARD_FILE_MISSING", f"{name} can't be read: {error.strerror}.", "Check the path.") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError("REWARD_FILE_KIND", f"{name} is not a regular file.", "Name a Python file.")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise DataError("REWARD_FILE_KIND", f"{name} is not a regular file.", "Name a Python file.")
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise DataError(

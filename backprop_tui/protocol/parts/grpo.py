@@ -42,7 +42,7 @@ class GrpoPart(Part):
         max_length=4096,
     )
     generations: int = setting(
-        8, "answers per prompt", "answers drawn of each prompt and compared with each other", when=_WHEN, ge=2, le=256
+        8, "group size", "answers drawn of each prompt, which are compared with each other", when=_WHEN, ge=2, le=256
     )
     answer_length: int = setting(
         256, "answer length", "an answer is cut off there", unit="tokens", when=_WHEN, ge=1, le=131072
@@ -73,7 +73,7 @@ class GrpoPart(Part):
         when=_WHEN,
     )
     answer_reuse: int = setting(
-        1, "steps per answers", "optimiser steps taken with the same answers", advanced=True, when=_WHEN, ge=1, le=16
+        1, "answer reuse", "optimiser steps taken with the same answers", advanced=True, when=_WHEN, ge=1, le=16
     )
     clip_epsilon: float = setting(
         0.2,

@@ -1,8 +1,9 @@
 """Group relative policy optimisation (Shao et al. 2024, arXiv 2402.03300): several answers are drawn of each prompt, rewarded,
 and those better than their group's mean become likelier.
 
-Answers are drawn, with the weights as they are, when a step's prompts are; so a checkpoint between two steps holds all it
-takes, and so does one between steps that learn from the same answers, because then those are kept in it.
+Answers are drawn, with the weights as they are and random numbers of their step's own, when a step's prompts are; so a
+checkpoint between two steps holds all it takes, and so does one between steps that learn from the same answers, because then
+those are kept in it.
 """
 
 from __future__ import annotations
@@ -243,16 +244,21 @@ class GrpoTrainer(StepTrainer):
         model = self.accelerator.unwrap_model(self.model)
         training = model.training
         model.eval()
+        # What a step draws depends on the seed and the step alone: the trainer gives an attempt that goes on its random state
+        # back only after the step's first prompts were fetched.
+        devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         try:
-            ids = generate_ids(
-                model,
-                [one.ids for one in asked],
-                pad_id=self.pad_id,
-                most_tokens=self._part.answer_length,
-                stop_ids=self.stop_ids,
-                autocast=None if self.precision is None else self.precision.autocast,
-                temperature=temperature,
-            )
+            with torch.random.fork_rng(devices=devices):
+                torch.manual_seed(self.args.seed * 1_000_003 + self.state.global_step)
+                ids = generate_ids(
+                    model,
+                    [one.ids for one in asked],
+                    pad_id=self.pad_id,
+                    most_tokens=self._part.answer_length,
+                    stop_ids=self.stop_ids,
+                    autocast=None if self.precision is None else self.precision.autocast,
+                    temperature=temperature,
+                )
         finally:
             model.train(training)
         texts = [answer_text(self.processing_class, one, self.stop_ids) for one in ids]

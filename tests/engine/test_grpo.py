@@ -1,0 +1,318 @@
+"""GRPO from prompts to its result: rewards rise, a run that goes on takes the very steps of one that was not stopped, the loss
+is TRL's, and reward functions that misbehave end the run by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pytest
+
+from backprop_tui.config import paths
+from backprop_tui.store.layout import RunDir, create_run
+from tests.support.worker_driver import WorkerThread, checkpoint_dir, quick_spec, step_figures, train
+
+pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
+
+SHORT: dict[str, Any] = {
+    "objective": "grpo",
+    "generations": 4,
+    "answer_length": 12,
+    "temperature": 2.5,
+    "batch_size": 2,
+}
+
+
+def rewarded_run(source: str, *functions: str, root: Path | None = None, **settings: Any) -> RunDir:
+    """A run whose reward file is confirmed and copied, as the launch does it."""
+    names = functions or ("reward",)
+    spec = quick_spec(**SHORT, reward_file="rewards.py", **settings).in_force
+    noted = {"functions": dict.fromkeys(names, 1.0), "sha256": hashlib.sha256(source.encode()).hexdigest()}
+    run = create_run(spec.model_dump(), root, rewards=noted)
+    run.reward_file.write_text(source)
+    return run
+
+
+def test_rewards_rise_and_the_figures_are_told(home: Path) -> None:
+    worker = train(
+        objective="grpo", reward_functions="brevity", temperature=2.5, answer_length=16, batch_size=2, accumulation=1,
+        steps=16, warmup=0, learning_rate=6e-3, samples=2, max_rows=60,
+    )  # fmt: skip
+    assert worker.ended()["outcome"] == "completed", worker.of("fault")
+    steps = [event["reward"] for event in worker.of("step")]
+    assert mean(steps[-6:]) > mean(steps[:6]) + 0.03
+    before, after = worker.of("eval")
+    assert after["reward"] > before["reward"] + 0.03
+    assert (after["loss"], after["best"]) == (-after["reward"], True)
+    assert after["reward"] == pytest.approx(after["rewards/brevity"])
+    for step in worker.of("step"):
+        names = {"reward_std", "rewards/brevity", "rewards/brevity/std", "rewards_flat", "entropy", "completion_tokens"}
+        assert names < step.keys()
+        assert step["entropy"] > 0
+        assert step["trained"] == 16 * step["completion_tokens"]
+    for sample in worker.of("sample"):
+        assert sample["marks"]["reward"] == pytest.approx(max(0, 1 - len(sample["output"]) / 400), abs=1e-6)
+    held = [json.loads(line) for line in paths.demo_data_file("eval").read_text().splitlines()[:2]]
+    assert [sample["prompt"] for sample in worker.of("sample")[:2]] == [row["messages"][0]["content"] for row in held]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "lora", "dropout": 0.1, "rank": 4},
+        {"method": "full", "answer_reuse": 3, "kl_weight": 0.05, "learning_rate": 1e-3},
+    ],
+    ids=["lora", "full-reused-kl"],
+)
+def test_going_on_takes_the_very_steps_of_an_undisturbed_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """From every checkpoint: within an epoch, over its end, and between steps that learn from the same answers."""
+    monkeypatch.setenv("BACKPROP_TRACE_BATCHES", "1")
+    common = {**SHORT, "steps": 7, "max_rows": 11, "save_every": 1, "eval_every": 3, "accumulation": 1, **settings}
+    root = paths.data_dir() / "first"
+    with WorkerThread(create_run(quick_spec(**common).in_force.model_dump(), root)) as whole:
+        assert whole.ended()["outcome"] == "completed", whole.of("fault")
+    figures = step_figures(whole.events)
+    traces = {event["step"]: (event["batches"], event.get("reward"), event["entropy"]) for event in whole.of("step")}
+    for step in (2, 4, 6):
+        again = create_run(quick_spec(**common).in_force.model_dump(), paths.data_dir() / f"from-{step}")
+        shutil.copytree(whole.run.checkpoint(step), again.checkpoint(step))
+        with WorkerThread(again, resume=f"checkpoints/step-{step:06d}") as second:
+            assert second.ended()["outcome"] == "completed", second.of("fault")
+        assert [event["kind"] for event in second.of("resume")] == ["exact"]
+        assert step_figures(second.events) == {at: figures[at] for at in range(step + 1, 8)}
+        for event in second.of("step"):
+            assert (event["batches"], event.get("reward"), event["entropy"]) == traces[event["step"]]
+    if settings["method"] == "full":
+        kept = [step for step in range(1, 8) if (whole.run.checkpoint(step) / "answers.pt").exists()]
+        assert kept == [1, 2, 4, 5, 7]
+        assert traces[1][0] == traces[2][0] == traces[3][0] != traces[4][0]
+        later = [event for event in whole.of("step") if event["step"] % 3 != 1]
+        assert any(event["kl_per_token"] > 0 for event in later)
+        assert all("reward" not in event for event in later), "answers are told once, in the step that drew them"
+
+
+def test_answers_that_are_still_to_be_learnt_from_belong_to_a_checkpoint(home: Path) -> None:
+    common = {**SHORT, "steps": 2, "answer_reuse": 2, "save_every": 1, "max_rows": 8, "accumulation": 1}
+    whole = train(**common)
+    (whole.run.checkpoint(1) / "answers.pt").unlink()
+    with WorkerThread(whole.run, resume="checkpoints/step-000001") as second:
+        assert second.ended()["outcome"] == "failed"
+    fault = second.of("fault")[0]
+    assert (fault["code"], "answers.pt" in fault["cause"]) == ("CHECKPOINT_INVALID", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        ("while True: pass", "REWARD_TIMED_OUT", "reward took longer than 1 s"),
+        ("return [c[0]['nothing'] for c in completions]", "REWARD_FAILED", "sample 1 of"),
+        ("return [0.0]", "REWARD_FAILED", "gave 1 rewards for"),
+    ],
+)
+def test_functions_that_misbehave_end_the_run_by_name(home: Path, body: str, code: str, words: str) -> None:
+    source = f"def reward(completions, **kwargs):\n    {body}\n"
+    with WorkerThread(rewarded_run(source, steps=2, eval_split=0, reward_timeout=1)) as worker:
+        assert worker.ended()["outcome"] == "failed"
+    (fault,) = worker.of("fault")
+    assert fault["code"] == code
+    assert "reward" in fault["cause"]
+    assert words in fault["cause"]
+    assert "step 1" in fault["cause"]
+
+
+def test_a_persons_own_functions_see_rows_and_conversations(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "prompts.jsonl"
+    data.write_text("".join(json.dumps({"prompt": f"What is {n} plus 1?", "tests": [n]}) + "\n" for n in range(12)))
+    source = """
+def reward(prompts, completions, tests, **kwargs):
+    assert all(p[-1]["content"] == f"What is {t[0]} plus 1?" for p, t in zip(prompts, tests))
+    return [None if t[0] % 2 else 0.5 for t in tests]
+"""
+    run = rewarded_run(source, steps=2, path=str(data), eval_split=0.2, samples=1)
+    with WorkerThread(run) as worker:
+        assert worker.ended()["outcome"] == "completed", worker.of("fault")
+    assert {event["reward"] for event in worker.of("step")} == {0.5}
+    assert all("exact_match" not in event for event in worker.of("eval")), "there is nothing to compare with"
+
+
+@pytest.mark.parametrize("change", ["other", "gone", "link", "unnoted"])
+def test_a_copy_that_is_not_what_was_confirmed_is_not_run(home: Path, tmp_path: Path, change: str) -> None:
+    witness = tmp_path / "ran"
+    run = rewarded_run(f"open({str(witness)!r}, 'w')\ndef reward(completions, **_): return [0.0] * len(completions)\n")
+    if change == "other":
+        run.reward_file.write_text(run.reward_file.read_text() + "\n")
+    elif change == "gone":
+        run.reward_file.unlink()
+    elif change == "link":
+        run.reward_file.rename(tmp_path / "moved.py")
+        run.reward_file.symlink_to(tmp_path / "moved.py")
+    else:
+        words = json.loads(run.spec_file.read_bytes())
+        del words["rewards"]
+        run.spec_file.write_text(json.dumps(words))
+    with WorkerThread(run) as worker:
+        assert worker.ended()["outcome"] == "failed"
+    assert worker.of("fault")[0]["code"] == ("REWARD_NOT_CONFIRMED" if change == "unnoted" else "REWARD_CHANGED")
+    assert not witness.exists()
+
+
+def test_built_in_rewards_need_the_column_they_compare_with(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "prompts.jsonl"
+    data.write_text("".join(json.dumps({"prompt": f"Say {n}."}) + "\n" for n in range(8)))
+    worker = train(**SHORT, path=str(data), reward_functions="exact_match")
+    assert worker.of("fault")[0]["code"] == "REWARD_COLUMN_MISSING"
+
+
+def test_a_prompt_too_long_is_left_out_and_not_cut(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "prompts.jsonl"
+    rows = [{"prompt": "Say it. " * (1 if n % 3 else 60), "answer": "it"} for n in range(9)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    worker = train(**SHORT, path=str(data), max_length=64, steps=1, eval_split=0)
+    assert worker.ended()["outcome"] == "completed", worker.of("fault")
+    (plan,) = worker.of("plan")
+    assert (plan["train_rows"], plan["dropped_rows"], plan["truncated_rows"]) == (6, 3, 0)
+
+
+@pytest.fixture
+def learner(home: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Our trainer, untrained, and the step's micro-batches it made of four prompts."""
+    from types import SimpleNamespace
+
+    import torch
+
+    from backprop_tui.data import training_set
+    from backprop_tui.engine.worker.dataset import stored
+    from backprop_tui.engine.worker.loading import adapt_model, load_model, load_tokenizer
+    from backprop_tui.engine.worker.methods import find_method
+    from backprop_tui.engine.worker.objectives import find_objective
+    from backprop_tui.engine.worker.precision import choose_precision
+    from backprop_tui.engine.worker.schedule import make_schedule
+    from backprop_tui.engine.worker.trainer import make_trainer
+
+    def make(**settings: Any) -> tuple[Any, list[dict[str, Any]]]:
+        words = {**SHORT, "method": "full", "max_rows": 4, "eval_split": 0, "reward_functions": "brevity", **settings}
+        spec = quick_spec(**words).in_force
+        run, place = create_run(spec.model_dump()), paths.demo_model_dir()
+        built = training_set.build(spec.data, place, seed=1, purpose="prompt")
+        precision, tokenizer, method = choose_precision(spec), load_tokenizer(place), find_method("full")
+        loaded = adapt_model(load_model(spec, place, method, precision), tokenizer, spec, method, str(place))
+        rows = find_objective("grpo").sequences(stored(built.train), spec, training=True)
+        schedule = make_schedule(spec, 4, 2)
+        trainer = make_trainer(spec, loaded, rows, schedule, precision, 2, run.checkpoints, SimpleNamespace())  # type: ignore[arg-type]
+        trainer.stop_ids = [tokenizer.eos_token_id]
+        torch.manual_seed(0)
+        batches = trainer.drawn([trainer.batches(rows).batch([0, 1]), trainer.batches(rows).batch([2, 3])])
+        return trainer, batches
+
+    return make
+
+
+@pytest.mark.parametrize("loss", ["dapo", "grpo", "dr_grpo"])
+@pytest.mark.parametrize("reuse", [1, 2])
+def test_the_loss_is_that_of_trl(learner: Callable[..., Any], loss: str, reuse: int) -> None:
+    import torch
+
+    trainer, batches = learner(policy_loss=loss, answer_reuse=reuse, kl_weight=0.3, clip_epsilon=0.1)
+    with torch.no_grad():
+        for weights in trainer.model.parameters():
+            weights.add_(0.02 * torch.randn_like(weights))
+    trainer.model.eval()
+    total = sum(int((batch["labels"] != -100).sum()) for batch in batches)
+    for batch in batches:
+        ours = float(trainer.compute_loss(trainer.model, _tensors(batch)).detach())
+        assert ours == pytest.approx(_of_trl(trainer, batch, loss, total), rel=1e-4, abs=1e-7)
+        if reuse == 1:
+            assert "old" not in batch
+
+
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+def test_advantages_are_those_of_trl(scale: str) -> None:
+    """As `_generate_and_score_completions` computes them, rewards of several functions and answers nobody can score."""
+    import torch
+    from trl.trainer.grpo_trainer import nanstd
+
+    from backprop_tui.engine.worker.objectives.advantages import advantages_of, summed
+
+    chance = torch.Generator().manual_seed(3)
+    values = torch.rand(12, 2, generator=chance)
+    values[values < 0.2] = float("nan")
+    values[4] = float("nan")
+    values[8:] = 0.5
+    weights = torch.tensor([1.0, -0.5])
+    rewards = (values * weights).nansum(dim=1)
+    rewards[values.isnan().all(dim=1)] = float("nan")
+    groups = rewards.view(-1, 4)
+    theirs = rewards - groups.nanmean(dim=1).repeat_interleave(4)
+    if scale == "group":
+        theirs = theirs / (nanstd(groups, dim=1).repeat_interleave(4) + 1e-4)
+    elif scale == "batch":
+        theirs = theirs / (nanstd(rewards) + 1e-4)
+    given = [[None if one != one else one for one in column] for column in values.T.tolist()]
+    ours, flat = advantages_of(summed(given, weights.tolist()), 4, scale)  # type: ignore[arg-type]
+    assert ours.tolist() == pytest.approx(theirs.nan_to_num(0.0).tolist(), rel=1e-5, abs=1e-6)
+    assert flat == pytest.approx(1 / 3)
+
+
+def _tensors(batch: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    return {name: value for name, value in batch.items() if torch.is_tensor(value)}
+
+
+def _of_trl(trainer: Any, batch: dict[str, Any], loss: str, total: int) -> float:
+    """`GRPOTrainer._compute_loss` on the same answers, its prompts padded on the left as it has them."""
+    from collections import defaultdict
+    from types import MethodType, SimpleNamespace
+
+    import torch
+    from trl import GRPOTrainer
+
+    labels, ids = batch["labels"], batch["input_ids"]
+    rows = [
+        (row[: int((mark != -100).int().argmax())], row[mark != -100]) for row, mark in zip(ids, labels, strict=True)
+    ]
+    wide, long = max(len(asked) for asked, _ in rows), max(len(said) for _, said in rows)
+    inputs: dict[str, Any] = {
+        name: torch.zeros(len(rows), size, dtype=torch.long)
+        for name, size in (
+            ("prompt_ids", wide),
+            ("prompt_mask", wide),
+            ("completion_ids", long),
+            ("completion_mask", long),
+        )
+    }
+    beside = {name: torch.zeros(len(rows), long) for name in ("old", "reference") if name in batch}
+    for place, (asked, said) in enumerate(rows):
+        inputs["prompt_ids"][place, wide - len(asked) :], inputs["prompt_mask"][place, wide - len(asked) :] = asked, 1
+        inputs["completion_ids"][place, : len(said)], inputs["completion_mask"][place, : len(said)] = said, 1
+        for name, values in beside.items():
+            values[place, : len(said)] = batch[name][place][labels[place, 1:] != -100]
+    inputs |= {"advantages": batch["advantages"], "ref_per_token_logps": beside["reference"]}
+    inputs |= {"num_items_in_batch": torch.tensor(total)} | (
+        {"old_per_token_logps": beside["old"]} if "old" in beside else {}
+    )
+    part = trainer._part
+    them = SimpleNamespace(
+        model=SimpleNamespace(training=True), accelerator=trainer.accelerator, beta=part.kl_weight, loss_type=loss,
+        args=SimpleNamespace(delta=None, use_bias_correction_kl=False, steps_per_generation=2), top_entropy_quantile=1.0,
+        epsilon_low=part.clip_epsilon, epsilon_high=part.clip_epsilon, importance_sampling_level="token",
+        off_policy_mask_threshold=None, use_vllm=False, aux_loss_enabled=False, _entropy_bonus_enabled=False,
+        current_gradient_accumulation_steps=2, max_completion_length=part.answer_length,
+        _metrics={"train": defaultdict(list), "eval": defaultdict(list)},
+    )  # fmt: skip
+    them._get_per_token_logps_and_entropies = MethodType(GRPOTrainer._get_per_token_logps_and_entropies, them)
+    return float(GRPOTrainer._compute_loss(them, trainer.model, inputs).detach())
+
+
+def test_the_result_is_an_ordinary_adapter(home: Path) -> None:
+    from peft import AutoPeftModelForCausalLM
+
+    worker = train(**SHORT, steps=1, eval_split=0, rank=4)
+    AutoPeftModelForCausalLM.from_pretrained(checkpoint_dir(worker.run, worker.ended()))
