@@ -48,6 +48,17 @@ def test_two_processes_have_the_curve_of_one(method: str) -> None:
     close(together, train(method=method, **ALONE))
 
 
+@pytest.mark.parametrize(
+    "settings", [{"objective": "dpo"}, {"method": "qlora"}, {"adapter_start": "pissa"}], ids=["dpo", "qlora", "pissa"]
+)
+def test_other_objectives_and_bases_have_the_curve_of_one_as_well(settings: dict[str, Any]) -> None:
+    few = {"steps": 2, "learning_rate": 1e-3}
+    together = step_figures(train_together(2, **{**TOGETHER, **few, **settings}).events)
+    alone = step_figures(train(**{**ALONE, **few, **settings}).events)
+    assert together.keys() == alone.keys() == {1, 2}
+    assert all(together[step][:2] == pytest.approx(alone[step][:2], rel=2e-4) for step in alone)
+
+
 @pytest.mark.parametrize(("method", "file"), [("lora", "adapter_model.safetensors"), ("full", "model.safetensors")])
 def test_shared_out_weights_have_the_same_curve_and_are_saved_whole(method: str, file: str) -> None:
     shared = train_together(2, method=method, parallel="fsdp2", **TOGETHER)
@@ -77,6 +88,9 @@ def test_two_processes_go_on_exactly(settings: dict[str, Any]) -> None:
     straight, again = step_figures(whole.events), step_figures(second.events)
     assert sorted(again) == [5, 6]
     assert all(again[step] == straight[step] for step in again)
+    saved = checkpoint_dir(second.run, second.ended())
+    states = [torch.load(saved / f"rng_state_{rank}.pth", weights_only=False)["cpu"] for rank in range(2)]
+    assert not torch.equal(states[0], states[1])
 
 
 def test_commands_are_obeyed_by_all_at_the_same_step() -> None:

@@ -134,6 +134,9 @@ class StepTrainer(Trainer):  # type: ignore[misc]
             callbacks=[_Ready(observer, lambda: self)],
             **options,
         )
+        if not world().alone:
+            # Each process drops other places of its rows, or the rows of a step would share their dropout.
+            torch.manual_seed(self.args.seed + world().rank)
 
     @abstractmethod
     def batches(self, sequences: Sequences) -> Batches:
