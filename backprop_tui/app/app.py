@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from backprop_tui.app.screens.room import Room
 
 _STATE_ROLES = {
+    RunState.QUEUED: "muted",
     RunState.STARTING: "idle", RunState.RUNNING: "live", RunState.PAUSED: "warn", RunState.STOPPING: "warn",
     RunState.COMPLETED: "good", RunState.STOPPED: "idle", RunState.ABORTED: "warn", RunState.FAILED: "bad",
     RunState.CRASHED: "bad",

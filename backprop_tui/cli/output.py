@@ -26,6 +26,7 @@ _CODES: dict[str, str] = {
     "accent": "34",
 }
 _STATE_STYLES: dict[RunState, Style] = {
+    RunState.QUEUED: "dim",
     RunState.STARTING: "dim",
     RunState.RUNNING: "live",
     RunState.PAUSED: "warn",

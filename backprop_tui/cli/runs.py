@@ -16,6 +16,7 @@ from backprop_tui.store.entry import Entry
 from backprop_tui.store.filter import parse_filter
 from backprop_tui.store.index import RunIndex
 from backprop_tui.store.locks import lost_to_reboot
+from backprop_tui.store.queue_rows import is_queued, queue_rows, with_queue
 from backprop_tui.store.sorting import FIRST, ORDERS, check_order, ordered
 from backprop_tui.store.summary import resume_step
 
@@ -55,6 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace, out: Output) -> int:
     """List the runs, or note something of some."""
     index = RunIndex()
+    _look_after_queue()
     if args.action == "compare":
         from backprop_tui.cli.runs_compare import compare
 
@@ -63,7 +65,9 @@ def run(args: Namespace, out: Output) -> int:
         from backprop_tui.cli.runs_notes import change
 
         return change(args, chosen(args, index) if args.where else None, out)
-    entries = chosen(args, index)
+    entries = with_queue(chosen(args, index), _waiting(args))
+    if args.limit > 0:
+        entries = entries[: args.limit]
     if args.json:
         _print_json(entries, index, out)
     elif entries:
@@ -92,23 +96,40 @@ def chosen(args: Namespace, index: RunIndex) -> list[Entry]:
     return found[: args.limit] if args.limit > 0 else found
 
 
+def _waiting(args: Namespace) -> list[Entry]:
+    """The queue as far as it fits the filter; it stands in its own order, before the runs."""
+    wanted = parse_filter(args.where)
+    return [row for row in queue_rows() if wanted.matches(row)]
+
+
+def _look_after_queue() -> None:
+    """Bring back a runner of the queue that was lost; nothing is imported where there is no queue."""
+    from backprop_tui.store.queue import Queue
+
+    if Queue().root.exists():
+        from backprop_tui.launch.queueing import look_after
+
+        look_after()
+
+
 def _print_json(entries: list[Entry], index: RunIndex, out: Output) -> None:
-    views = dict(index.views([entry.id for entry in entries]))
-    out.json([_to_dict(entry, index, views[entry.id]) for entry in entries])
+    views = dict(index.views([entry.id for entry in entries if not is_queued(entry.id)]))
+    out.json([_to_dict(entry, index, views.get(entry.id)) for entry in entries])
 
 
-def _to_dict(entry: Entry, index: RunIndex, view: dict[str, Any]) -> dict[str, Any]:
+def _to_dict(entry: Entry, index: RunIndex, view: dict[str, Any] | None) -> dict[str, Any]:
     run = index.run(entry.id)
     return {
         "id": entry.id,
-        "path": str(run.path),
+        "path": None if is_queued(entry.id) else str(run.path),
+        "place": entry.place,
         "title": entry.title,
         "model": entry.model,
         "data": entry.data,
         "method": entry.method,
         "created": entry.created,
         "state": entry.state.value,
-        "resume_step": resume_step(run, entry.state),
+        "resume_step": None if is_queued(entry.id) else resume_step(run, entry.state),
         "tags": list(entry.tags),
         "note": entry.note,
         "experiment": entry.experiment,
@@ -119,12 +140,12 @@ def _to_dict(entry: Entry, index: RunIndex, view: dict[str, Any]) -> dict[str, A
 
 def _cells(entry: Entry, out: Output) -> tuple[str, ...]:
     return (
-        out.state(entry.state),
+        out.state(entry.state) + (f" {entry.place}" if entry.place is not None else ""),
         entry.short_id,
         safe_text(" ".join(_name_words(entry)), limit=100),
         _tail(entry.model),
         _tail(entry.data),
-        f"{words.count(entry.step)}/{words.count(entry.total_steps)}",
+        words.UNKNOWN if is_queued(entry.id) else f"{words.count(entry.step)}/{words.count(entry.total_steps)}",
         words.loss(entry.loss),
         words.loss(entry.best),
         words.age(entry.updated or entry.created),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backprop_tui.cli import slurm
+from backprop_tui.cli import queue_words, slurm
 from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, show_panel
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json
@@ -41,6 +41,7 @@ def add_arguments(parser: ArgumentParser, *, several: bool = False) -> None:
     parser.add_argument("--name", help="what the run is called")
     add_trust(parser)
     add_ways_to_stay(parser)
+    queue_words.add_arguments(parser)
     if not several:
         slurm.add_arguments(parser)
 
@@ -65,13 +66,18 @@ def run(args: Namespace, out: Output) -> int:
     if args.name is not None:
         overrides["name"] = args.name
     preset = args.preset or preferred.preset
+    queued = queue_words.wanted(args)
     as_job = slurm.wanted(args)
+    if queued and as_job:
+        raise UsageError("USAGE", "--queue and --slurm are two ways of waiting.", "Choose one.")
     if as_job:
         slurm.prepare(overrides)
     spec = compose(preset, overrides, model=args.model, fallback_model=preferred.model)
     trusted = confirm_rewards(spec, args.trust_rewards, out)
     if as_job:
         return slurm.run_as_job(spec, args, preset, trusted, out)
+    if queued:
+        return queue_words.put(spec, args, trusted, out)
     started = launch(spec, trusted)
     if spec.data.path != "demo":
         remember("data", str(Path(spec.data.path).expanduser().absolute()))

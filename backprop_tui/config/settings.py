@@ -113,6 +113,10 @@ class Settings(BaseSettings):
         5, "results that may be saved elsewhere within a minute; 0 is any number",
         effect="now", group="limits", ge=0, le=100_000,
     )  # fmt: skip
+    queue_on_failure: Literal["next", "hold"] = _field(
+        "next", "what the queue does after a run that failed: start the next, or hold until it is let go",
+        effect="now", group="runs",
+    )  # fmt: skip
     warn_celsius: float = _limit("warn_celsius")
     pause_celsius: float = _limit("pause_celsius")
     stop_celsius: float = _limit("stop_celsius")

@@ -5,7 +5,7 @@ Actions: kill (SIGKILL, the default), segv, exit (code 3), raise (FailpointError
 variable a point costs one comparison. Several are separated by commas.
 
 Points: host.start, host.journal, worker.probe, worker.step, worker.pass, worker.eval, worker.save.begin, worker.save.file,
-worker.save.rename, worker.merge.begin, worker.merge.accepted.
+worker.save.rename, worker.merge.begin, worker.merge.accepted, queue.start, queue.started.
 """
 
 from __future__ import annotations

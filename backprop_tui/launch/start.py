@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.engine.host_faults import log_tail
@@ -45,13 +45,20 @@ _PASSED_PREFIXES = (
 )  # fmt: skip
 
 
-def start_run(spec: RunSpec, *, limited: bool = True, trusted: Collection[str] = ()) -> RunDir:
+def start_run(
+    spec: RunSpec,
+    *,
+    limited: bool = True,
+    trusted: Collection[str] = (),
+    queued: dict[str, Any] | None = None,
+) -> RunDir:
     """Check the spec, create its run and start its engine; returns once the engine is ready.
 
     Args:
         spec: what is to be run.
         limited: whether it counts among the starts of this minute; what starts runs in turn, not at once, is exempt.
         trusted: SHA-256 of reward files that are confirmed for this run, beside those that are remembered.
+        queued: which entry of the queue it is, noted in its run.json.
 
     Raises:
         TryAgainError: RATE_LIMITED, too many were started within a minute.
@@ -70,7 +77,7 @@ def start_run(spec: RunSpec, *, limited: bool = True, trusted: Collection[str] =
     if limited:
         admit_start(count=True)
     noted = None if rewarded is None else rewards.record(rewarded)
-    run = create_run(resolved.model_dump(mode="json"), launched=launched, rewards=noted)
+    run = create_run(resolved.model_dump(mode="json"), launched=launched, rewards=noted, queued=queued)
     try:
         rewards.keep_copy(run, rewarded)
         launch_engine(run)

@@ -6,8 +6,13 @@ from enum import StrEnum
 
 
 class RunState(StrEnum):
-    """Where a run stands. `crashed` is never stored: it is inferred from a journal without an end and a free lock."""
+    """Where a run stands.
 
+    `crashed` is never stored: it is inferred from a journal without an end and a free lock. Nor is `queued`: what waits is an
+    entry of the queue and has no journal yet.
+    """
+
+    QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
     PAUSED = "paused"
@@ -36,6 +41,7 @@ class RunState(StrEnum):
 
 _LIVE = frozenset({RunState.STARTING, RunState.RUNNING, RunState.PAUSED, RunState.STOPPING})
 _GLYPHS: dict[RunState, tuple[str, str]] = {
+    RunState.QUEUED: ("◌", "."),
     RunState.STARTING: ("○", "o"),
     RunState.RUNNING: ("●", "*"),
     RunState.PAUSED: ("‖", "="),

@@ -54,6 +54,8 @@ class Entry:
     note: str = ""
     experiment: str = ""
     archived: bool = False
+    #: Place in the queue, from 1; None for a run, and for an entry that could not start.
+    place: int | None = None
     #: Leaves of the spec, where they were asked for.
     settings: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 

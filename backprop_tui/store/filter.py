@@ -93,6 +93,11 @@ _FIELDS: dict[str, Field] = {
         _field("fault", "text"),
     )
 }
+#: What a run of a sweep notes of it, kept with its settings.
+_SWEPT = {
+    "sweep": Field("sweep", "text", lambda run: run.settings.get("sweep"), "sweep"),
+    "trial": Field("trial", "number", lambda run: run.settings.get("trial"), "trial"),
+}
 #: What `has:` asks for.
 _HAS: dict[str, Test] = {
     "eval": lambda run: run.eval_loss is not None,
@@ -110,7 +115,7 @@ _HAS: dict[str, Test] = {
 _IS: dict[str, Test] = {
     "archived": lambda run: run.archived,
     "live": lambda run: run.state.live,
-    "ended": lambda run: not run.state.live,
+    "ended": lambda run: not run.state.live and run.state is not RunState.QUEUED,
     "resumed": lambda run: run.attempt > 1,
 }
 _FLAGS = frozenset(("archived", "live"))
@@ -159,6 +164,8 @@ def find_field(name: str) -> Field | None:
     wanted = name.lower().replace("-", "_")
     if wanted in _FIELDS:
         return _FIELDS[wanted]
+    if wanted in _SWEPT:
+        return _SWEPT[wanted]
     # pydantic comes along, so only when a name is none of the list's own.
     from backprop_tui.protocol.fields import find_setting
 
@@ -175,7 +182,7 @@ def field_names() -> list[str]:
     """Every name a filter may compare: figures first, then settings by key."""
     from backprop_tui.protocol.fields import settings
 
-    return list(dict.fromkeys((*_FIELDS, "has", "is", *(setting.key for setting in settings()))))
+    return list(dict.fromkeys((*_FIELDS, *_SWEPT, "has", "is", *(setting.key for setting in settings()))))
 
 
 def flag_words(name: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from backprop_tui.protocol.errors import DataError, UnavailableError, UsageError
 _ID = re.compile(r"^\d{8}-\d{6}-[0-9a-z]{4}$")
 _CHECKPOINT = re.compile(r"^step-(\d{6,})$")
 #: Keys of run.json that are no part of the spec.
-_LAUNCHED, _PARENT, _REWARDS = "dataset", "parent", "rewards"
+_LAUNCHED, _PARENT, _REWARDS, _QUEUED = "dataset", "parent", "rewards", "queued"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -121,6 +121,7 @@ class RunDir:
         words.pop(_LAUNCHED, None)
         words.pop(_PARENT, None)
         words.pop(_REWARDS, None)
+        words.pop(_QUEUED, None)
         return words
 
     def read_rewards(self) -> dict[str, Any] | None:
@@ -141,6 +142,16 @@ class RunDir:
         """
         parent = self._read_run().get(_PARENT)
         return parent if isinstance(parent, dict) else None
+
+    def read_queued(self) -> dict[str, Any] | None:
+        """Where a run of the queue came from: its `entry`, the `gpus` it was given and, in a sweep, `sweep` and `trial`; None
+        for any other run.
+
+        Raises:
+            DataError: missing, unreadable or not JSON.
+        """
+        queued = self._read_run().get(_QUEUED)
+        return queued if isinstance(queued, dict) else None
 
     def read_launched(self) -> dict[str, Any] | None:
         """What the data was at the launch, noted in run.json beside the spec; None when it was not noted.
@@ -187,6 +198,7 @@ def create_run(
     launched: dict[str, Any] | None = None,
     parent: dict[str, Any] | None = None,
     rewards: dict[str, Any] | None = None,
+    queued: dict[str, Any] | None = None,
 ) -> RunDir:
     """Make a fresh run directory (0700) holding run.json.
 
@@ -196,6 +208,7 @@ def create_run(
         launched: what the data is, noted beside the spec.
         parent: what it is a fork of, noted there as well.
         rewards: what it is rewarded by, likewise.
+        queued: which entry of the queue it was, likewise.
 
     Raises:
         UnavailableError: the place can't be written.
@@ -213,7 +226,7 @@ def create_run(
                 continue
         run.checkpoints.mkdir(mode=0o700)
         run.artifacts.mkdir(mode=0o700)
-        beside = {_LAUNCHED: launched, _PARENT: parent, _REWARDS: rewards}
+        beside = {_LAUNCHED: launched, _PARENT: parent, _REWARDS: rewards, _QUEUED: queued}
         words = {**spec_words, **{key: value for key, value in beside.items() if value is not None}}
         write_atomic(run.spec_file, json.dumps(words, indent=1).encode())
     except OSError as error:

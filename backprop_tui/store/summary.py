@@ -97,7 +97,8 @@ def load_summary(run: RunDir) -> RunSummary:
     made = f"{base.rstrip('/').rsplit('/', 1)[-1] or 'run'}-{method or run.short_id}"
     title = notes.name or str(spec.get("name") or "") or made
     state, path = view.state_when(held), str(data.get("path", ""))
-    return RunSummary(run, title, base, path, method, _created(run), view, state, notes, leaves(spec))
+    settings = {**leaves(spec), **_swept(run)}
+    return RunSummary(run, title, base, path, method, _created(run), view, state, notes, settings)
 
 
 def leaves(spec: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +110,15 @@ def leaves(spec: dict[str, Any]) -> dict[str, Any]:
         elif not isinstance(value, list):
             found[key] = value
     return found
+
+
+def _swept(run: RunDir) -> dict[str, Any]:
+    """Sweep and trial of a run that is one of a sweep."""
+    try:
+        queued = run.read_queued() or {}
+    except DataError:
+        return {}
+    return {key: queued[key] for key in ("sweep", "trial") if isinstance(queued.get(key), (str, int))}
 
 
 def list_summaries(root: Path | None = None) -> list[RunSummary]:
