@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from backprop_tui.config import paths
+from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.store.layout import RunDir, create_run
 from tests.support.worker_driver import WorkerThread, checkpoint_dir, quick_spec, step_figures, train
 
@@ -309,6 +311,32 @@ def _of_trl(trainer: Any, batch: dict[str, Any], loss: str, total: int) -> float
     )  # fmt: skip
     them._get_per_token_logps_and_entropies = MethodType(GRPOTrainer._get_per_token_logps_and_entropies, them)
     return float(GRPOTrainer._compute_loss(them, trainer.model, inputs).detach())
+
+
+def test_a_fork_takes_the_confirmation_of_its_parent_along(home: Path, tmp_path: Path) -> None:
+    """The same content needs no second yes; another one does, and so does a run whose confirmation is for another file."""
+    from backprop_tui.launch.fork import fork_run
+    from backprop_tui.launch.rewards import read_reward_file
+    from backprop_tui.protocol.errors import UsageError
+
+    file = tmp_path / "own.py"
+    file.write_text("def reward(completions, **_): return [0.5] * len(completions)\n")
+    parent = rewarded_run(file.read_text(), steps=1, eval_split=0)
+    words = json.loads(parent.spec_file.read_bytes())
+    words["grpo"]["reward_file"] = str(file)
+    parent.spec_file.write_text(json.dumps(words))
+    with WorkerThread(parent) as worker:
+        assert worker.ended()["outcome"] == "completed", worker.of("fault")
+    silent = (sys.executable, "-c", "import sys; sys.exit(3)")
+    with pytest.raises(BackpropError) as caught:
+        fork_run(parent, engine=silent)
+    assert not caught.value.code.startswith("REWARD")
+    file.write_text(file.read_text() + "# changed\n")
+    with pytest.raises(UsageError, match="not confirmed"):
+        fork_run(parent, engine=silent)
+    with pytest.raises(BackpropError) as caught:
+        fork_run(parent, engine=silent, trusted={read_reward_file(str(file)).sha256})
+    assert not caught.value.code.startswith("REWARD")
 
 
 def test_the_result_is_an_ordinary_adapter(home: Path) -> None:

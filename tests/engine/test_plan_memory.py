@@ -24,6 +24,7 @@ CASES: dict[str, dict[str, Any]] = {
     "qlora": {"method": "qlora"},
     "qlora in 8 bits": {"method": "qlora", "quantization": "int8"},
     "pairs": {"objective": "dpo", "path": "demo", "steps": 4},
+    "answers in groups": {"objective": "grpo", "steps": 2, "batch_size": 2, "generations": 4, "answer_length": 100},
     "scores": {"objective": "reward", "path": "demo", "steps": 4, "method": "full"},
 }
 

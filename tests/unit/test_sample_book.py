@@ -92,6 +92,23 @@ def test_words_the_reference_does_not_have_are_marked() -> None:
     assert all(role == "strong" for _, role in compared("anything", "", "strong"))
 
 
+def test_rewards_stand_below_the_answer_they_are_for() -> None:
+    fake = FakeRun().begin()
+    words = {"step": 0, "index": 0, "prompt": "q", "reference": "", "output": "a", "match": False}
+    fake.add(ev.SAMPLE, **words, source="base", marks={"reward": 0.25, "\x1b[2Jown": None, "broken": "x"})
+    fake.let_go()
+    book = SampleBook(fake.run.journal_file)
+    book.extend()
+    (answer,) = book.answers(0)
+    assert answer.base_marks == (("reward", 0.25), ("\x1b[2Jown", None), ("broken", None))
+    assert answer.tuned_marks == ()
+    for beside in (True, False):
+        lines = [
+            "".join(text for text, _ in line) for line in answer_lines([answer], 100, UNICODE, wrap=True, beside=beside)
+        ]
+        assert "reward 0.25, ␛[2Jown –, broken –" in "\n".join(lines)
+
+
 @pytest.mark.parametrize("width", [12, 30, 60, 96, 200])
 @pytest.mark.parametrize("wrap", [True, False])
 @pytest.mark.parametrize("beside", [True, False])

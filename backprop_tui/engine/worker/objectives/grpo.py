@@ -243,6 +243,7 @@ class GrpoTrainer(StepTrainer):
     def _draw(self, asked: Sequence[Asked], temperature: float | None) -> Drawn:
         model = self.accelerator.unwrap_model(self.model)
         training = model.training
+        ids: list[list[int]] = []
         model.eval()
         # What a step draws depends on the seed and the step alone: the trainer gives an attempt that goes on its random state
         # back only after the step's first prompts were fetched.
@@ -250,15 +251,18 @@ class GrpoTrainer(StepTrainer):
         try:
             with torch.random.fork_rng(devices=devices):
                 torch.manual_seed(self.args.seed * 1_000_003 + self.state.global_step)
-                ids = generate_ids(
-                    model,
-                    [one.ids for one in asked],
-                    pad_id=self.pad_id,
-                    most_tokens=self._part.answer_length,
-                    stop_ids=self.stop_ids,
-                    autocast=None if self.precision is None else self.precision.autocast,
-                    temperature=temperature,
-                )
+                # Keys and values of no more rows at once than a micro-batch has.
+                together = self.args.per_device_train_batch_size * self._part.generations
+                for start in range(0, len(asked), together):
+                    ids += generate_ids(
+                        model,
+                        [one.ids for one in asked[start : start + together]],
+                        pad_id=self.pad_id,
+                        most_tokens=self._part.answer_length,
+                        stop_ids=self.stop_ids,
+                        autocast=None if self.precision is None else self.precision.autocast,
+                        temperature=temperature,
+                    )
         finally:
             model.train(training)
         texts = [answer_text(self.processing_class, one, self.stop_ids) for one in ids]
