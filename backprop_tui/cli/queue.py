@@ -13,13 +13,16 @@ from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.queue import Queue, Queued, QueueState
 
 _WHERE = ("up", "down", "first", "last")
-_ACTIONS = ("list", "move", "remove", "now", "start", "stop", "clear")
+_ACTIONS = ("list", "move", "remove", "now", "start", "stop", "clear", "wait")
+#: Seconds between two looks of `wait`.
+_LOOK = 0.5
 _EPILOG = """\
 actions (without one the queue is listed):
   move ENTRY up|down|first|last   change the order     remove ENTRY …   take out what waits
   now ENTRY                       begin at once, beside whatever runs; also tries again what could not start
   stop                            begin nothing more; what runs goes on
   start                           let it go again      clear            take out everything that waits
+  wait                            until all of it has ended; a queue that is held is not waited for
 
 ENTRY is an id, a unique prefix of it, its place, or a unique name. Put runs in by `backprop train DATA --queue`."""
 _STYLES: dict[QueueState, Style] = {
@@ -65,6 +68,8 @@ def run(args: Namespace, out: Output) -> int:
     elif args.action == "clear":
         out.say(f"{words.count(_clear(queue))} taken out.")
     look_after(queue)
+    if args.action == "wait":
+        _wait(queue)
     return _list(queue, out)
 
 
@@ -76,6 +81,16 @@ def _check(args: Namespace) -> None:
         raise UsageError(
             "USAGE", f"Write `backprop queue {needs.get(action, action)}`.", "`backprop queue` lists them."
         )
+
+
+def _wait(queue: Queue) -> None:
+    import time
+
+    from backprop_tui.launch.queueing import has_work, look_after
+
+    while has_work(queue):
+        time.sleep(_LOOK)
+        look_after(queue)
 
 
 def _clear(queue: Queue) -> int:

@@ -42,6 +42,7 @@ COMMANDS: dict[str, CliCommand] = {
     "multi-run": CliCommand("start", "train run after run and merge them into one adapter", "multi_run"),
     "join": CliCommand("start", "take part in a run on several machines: join RUN --node 1", "join"),
     "queue": CliCommand("start", "what waits for its turn: list, move, remove, start now, hold", "queue"),
+    "sweep": CliCommand("start", "queue a run for each combination of settings, and rank them", "sweep"),
     "plan": CliCommand("start", "what a run would take, and whether to start it", "plan"),
     "attach": CliCommand("watch", "open the live panel of a run", "attach"),
     "replay": CliCommand("watch", "play a past run again", "replay"),

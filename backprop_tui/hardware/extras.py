@@ -20,9 +20,10 @@ FLOORS: dict[str, dict[str, str]] = {
         "bitsandbytes": "0.49",
     },
     "serve": {"aiohttp": "3.14", "textual-serve": "1.1.3"},
+    "sweep": {"optuna": "4"},
 }
 #: What an extra is for, to say what does not go without it; and names that differ once imported.
-_PURPOSES = {"train": "Training", "serve": "Serving the app"}
+_PURPOSES = {"train": "Training", "serve": "Serving the app", "sweep": "A search with Optuna"}
 _MODULES = {"textual-serve": "textual_serve"}
 #: Needed by some settings only: its absence is told when such a setting is used.
 _OPTIONAL = frozenset({"bitsandbytes"})

@@ -7,16 +7,13 @@ change, and none overwrites another's. Entries that have begun can't be moved or
 from __future__ import annotations
 
 import json
-import math
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
-from enum import StrEnum
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from backprop_tui.config import paths
 from backprop_tui.config.view_only import refuse_if_view_only
@@ -24,59 +21,12 @@ from backprop_tui.protocol.errors import TryAgainError, UnavailableError, UsageE
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import sync_dir, write_atomic
 from backprop_tui.store.notes import alone
+from backprop_tui.store.queue_entry import PREFIX, Queued, QueueState, fresh, place_of, read_entry
 
-#: What an entry's id begins with; the tail is what people type.
-PREFIX = "queue-"
+__all__ = ["PREFIX", "Queue", "QueueState", "Queued", "fresh", "place_of"]
+
 _FORMAT = 1
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-#: A file larger than this, in bytes, is not one of ours.
-_MOST_BYTES = 4 << 20
-
-
-class QueueState(StrEnum):
-    """Where an entry stands. Once its run is over the entry is gone; the run tells the rest."""
-
-    WAITING = "waiting"
-    STARTING = "starting"
-    RUNNING = "running"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """One entry.
-
-    Attributes:
-        id: `queue-` and four letters. order: entries go by it, smallest first.
-        added: seconds since the Unix epoch. name: as the run will be called.
-        spec: the resolved spec. launched: what the data was when it was added.
-        trusted: hashes of reward files confirmed for it. gpus: indices it must run on, empty is any free one.
-        now: it is to begin beside whatever runs. sweep: name and trial (`trial`, from 1) of the sweep it belongs to.
-        state: where it stands. tries: starts that ended without a word.
-        run: id of its run once there is one. given: indices of the GPUs it got, -1 for the CPU.
-        problem: why it could not start, as `BackpropError.to_dict`.
-    """
-
-    id: str
-    order: float
-    added: float
-    name: str
-    spec: dict[str, Any]
-    launched: dict[str, Any] = field(default_factory=dict)
-    trusted: list[str] = field(default_factory=list)
-    gpus: list[int] = field(default_factory=list)
-    now: bool = False
-    sweep: dict[str, Any] | None = None
-    state: QueueState = QueueState.WAITING
-    tries: int = 0
-    run: str | None = None
-    given: list[int] = field(default_factory=list)
-    problem: dict[str, Any] | None = None
-
-    @property
-    def short_id(self) -> str:
-        """The tail of the id."""
-        return self.id.removeprefix(PREFIX)
 
 
 class Queue:
@@ -115,7 +65,7 @@ class Queue:
 
     def get(self, entry_id: str) -> Queued | None:
         """One entry, None when it is gone."""
-        return _parse(self._file(entry_id))
+        return read_entry(self._file(entry_id))
 
     def held(self) -> str | None:
         """Why nothing is started for the time being; None while entries are taken."""
@@ -174,26 +124,36 @@ class Queue:
                 "Free some space there, or make it writable.",
             ) from None
 
-    def add(self, entries: Sequence[Queued], *, first: bool = False) -> list[Queued]:
-        """Put entries, whose ids and orders are given here, at the end or at the front; all of them or none."""
+    def add(
+        self,
+        entries: Sequence[Queued],
+        *,
+        first: bool = False,
+        placed: Callable[[list[Queued]], object] = lambda entries: None,
+    ) -> list[Queued]:
+        """Put entries, whose ids and orders are given here, at the end or at the front; all of them or none.
+
+        `placed` is told them while nobody else sees them begin; what it raises takes them out again.
+        """
         refuse_if_view_only()
         with self.edit():
             there = self.entries()
             used, low, high = {entry.id for entry in there}, 0.0, 0.0
             if there:
                 low, high = there[0].order, there[-1].order
-            placed: list[Queued] = []
+            put: list[Queued] = []
             for at, entry in enumerate(entries):
                 order = low - len(entries) + at if first else high + 1 + at
-                placed.append(replace(entry, id=_fresh_id(used), order=order, added=round(time.time(), 3)))
+                put.append(replace(entry, id=_fresh_id(used), order=order, added=round(time.time(), 3)))
             try:
-                for entry in placed:
+                for entry in put:
                     self.put(entry)
-            except OSError:
-                for entry in placed:
+                placed(put)
+            except BaseException:
+                for entry in put:
                     self._file(entry.id).unlink(missing_ok=True)
                 raise
-        return placed
+        return put
 
     def put(self, entry: Queued) -> None:
         """Write one entry; call it within `edit`."""
@@ -323,7 +283,7 @@ class Queue:
             return [], []
         found, damaged = [], []
         for name in names:
-            entry = _parse(self.root / name)
+            entry = read_entry(self.root / name)
             if entry is not None and f"{entry.id}.json" == name:
                 found.append(entry)
             elif (self.root / name).exists():
@@ -332,17 +292,6 @@ class Queue:
 
     def _file(self, entry_id: str) -> Path:
         return self.root / f"{entry_id}.json"
-
-
-def place_of(entries: Iterable[Queued], wanted: Queued) -> int | None:
-    """Place of an entry among those that wait, from 1; None for any other."""
-    waiting = [entry.id for entry in entries if entry.state is QueueState.WAITING]
-    return waiting.index(wanted.id) + 1 if wanted.id in waiting else None
-
-
-def fresh(name: str, spec: Mapping[str, Any], **more: Any) -> Queued:
-    """An entry that `Queue.add` has yet to give an id and a place."""
-    return Queued("", 0.0, 0.0, name, dict(spec), **more)
 
 
 @contextmanager
@@ -364,21 +313,3 @@ def _fresh_id(used: set[str]) -> str:
         if made not in used:
             used.add(made)
             return made
-
-
-def _parse(file: Path) -> Queued | None:
-    try:
-        content = file.read_bytes()
-        words = json.loads(content) if len(content) <= _MOST_BYTES else None
-        if not isinstance(words, dict):
-            return None
-        known = {f.name: words[f.name] for f in fields(Queued) if f.name in words}
-        entry = Queued(**{**known, "state": QueueState(words.get("state", "waiting"))})
-    except (OSError, ValueError, TypeError, RecursionError):
-        return None
-    sound = (
-        isinstance(entry.id, str) and isinstance(entry.name, str) and isinstance(entry.spec, dict)
-        and isinstance(entry.order, (int, float)) and math.isfinite(entry.order)
-        and isinstance(entry.gpus, list) and isinstance(entry.given, list) and isinstance(entry.added, (int, float))
-    )  # fmt: skip
-    return entry if sound else None

@@ -164,7 +164,9 @@ def trials_of(sweep: Sweep, queue: Queue, runs_root: Path | None = None) -> list
     for asked in sweep.asked:
         number, params = int(asked["trial"]), dict(asked["params"])
         entry, run = entries.get(str(asked.get("entry"))), runs.get(number)
-        if run is not None:
+        if problem := asked.get("problem"):
+            found.append(Trial(number, params, "failed", problem=str(problem.get("cause", ""))))
+        elif run is not None:
             summary = load_summary(run)
             view = summary.view
             cause = str((view.fault or {}).get("cause", "")) if summary.state is RunState.FAILED else ""
