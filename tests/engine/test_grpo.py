@@ -100,6 +100,20 @@ def test_going_on_takes_the_very_steps_of_an_undisturbed_run(
         assert all("reward" not in event for event in later), "answers are told once, in the step that drew them"
 
 
+def test_how_answers_are_drawn_and_weighed_shows_in_the_first_step(home: Path) -> None:
+    def first(**settings: Any) -> dict[str, Any]:
+        words = {**SHORT, "reward_functions": "brevity", "steps": 1, "eval_split": 0, "warmup": 0, **settings}
+        (step,) = train(**words).of("step")
+        found: dict[str, Any] = step
+        return found
+
+    plain, cool, unscaled = first(), first(temperature=0.2), first(reward_scale="none")
+    assert cool["entropy"] < 0.1 * plain["entropy"]
+    assert (unscaled["reward"], unscaled["entropy"]) == (plain["reward"], plain["entropy"])
+    assert unscaled["grad_norm"] < 0.5 * plain["grad_norm"], "rewards differ by a few hundredths"
+    assert first(generations=8)["trained"] > 1.5 * plain["trained"]
+
+
 def test_answers_that_are_still_to_be_learnt_from_belong_to_a_checkpoint(home: Path) -> None:
     common = {**SHORT, "steps": 2, "answer_reuse": 2, "save_every": 1, "max_rows": 8, "accumulation": 1}
     whole = train(**common)

@@ -12,12 +12,14 @@ from backprop_tui.config import paths
 from backprop_tui.config.trusted import is_trusted, trust
 from backprop_tui.launch import rewards
 from backprop_tui.launch.preflight import check
+from backprop_tui.launch.start import start_run
 from backprop_tui.protocol.effects import refuse_without_effect
 from backprop_tui.protocol.errors import BackpropError, DataError, UsageError
 from backprop_tui.protocol.fields import with_overrides
 from backprop_tui.protocol.parts.grpo import BUILT_IN_REWARDS
 from backprop_tui.protocol.reward_names import reward_weights
 from backprop_tui.protocol.spec import RunSpec
+from backprop_tui.store.layout import list_runs
 
 GOOD = """import math as m
 def helper(x): return x
@@ -121,6 +123,12 @@ def test_a_confirmation_is_for_this_content_and_no_other(tmp_path: Path, home: P
     assert not is_trusted(read.sha256)
     trust(read.sha256)
     assert is_trusted(read.sha256)
+
+
+def test_no_way_to_start_a_run_goes_round_the_confirmation(tmp_path: Path, home: Path) -> None:
+    spec = grpo(reward_file=str(written(tmp_path)))
+    assert code_of(lambda: start_run(spec)) == "REWARD_NOT_CONFIRMED"
+    assert list_runs() == []
 
 
 def test_a_hash_given_on_the_command_line_must_be_of_this_content(tmp_path: Path) -> None:

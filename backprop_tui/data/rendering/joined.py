@@ -137,14 +137,6 @@ def joined(row: Normalised, encoded: Sequence[EncodedRow | DataError]) -> Learnt
     if isinstance(row, Unpaired):
         return Noted(halves[0], wanted=row.label)
     if isinstance(row, PromptOnly):
-        if halves[0].cut:
-            # Without its end a prompt asks something else, or nothing.
-            return RowRejected(
-                "DATA_PROMPT_LONG",
-                "prompt longer than max_length",
-                f"The prompt has {len(halves[0]) + halves[0].cut:,} tokens.",
-                "Raise max_length or shorten the prompt.",
-            )
         return Noted(halves[0], columns=row.columns, turns=row.prompt)
     return halves[0]
 

@@ -121,7 +121,7 @@ REFUSALS = {
     "chats to judge": ("reward", CHAT, "conversations or text", "preference pairs (prompt, chosen, rejected)"),
     "pairs to mark": ("kto", PAIR, "preference pairs", "labelled answers (prompt, completion, label)"),
     "marks to compare": ("simpo", MARKED, "labelled answers", "Set objective=kto"),
-    "prompts to compare": ("orpo", ASKED, "prompts without an answer", "Choose data with preference pairs"),
+    "prompts to compare": ("orpo", ASKED, "prompts without an answer", "Set objective=grpo"),
 }
 
 
