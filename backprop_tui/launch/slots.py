@@ -7,6 +7,7 @@ CPU counts as one device: on a machine without GPUs runs follow one another.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from backprop_tui.store.queue import Queued
 
 #: The CPU as a device.
 CPU = -1
+#: Seconds in which the engine of a run that has just been made takes its lock.
+_BEGINS_WITHIN = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def taken(gpus: Sequence[int], runs: Iterable[RunDir] | None = None) -> set[int]
     """
     held: set[int] = set()
     for run in list_runs() if runs is None else runs:
-        if alive(run):
+        if alive(run) or _beginning(run):
             held |= _held_by(run, gpus)
     return held
 
@@ -104,6 +107,14 @@ def taken(gpus: Sequence[int], runs: Iterable[RunDir] | None = None) -> set[int]
 def alive(run: RunDir) -> bool:
     """Whether an engine or a worker still works on a run."""
     return locks.is_held(run.lock_file) or locks.is_held(run.worker_lock)
+
+
+def _beginning(run: RunDir) -> bool:
+    """Whether somebody has just made a run whose engine does not hold its lock yet."""
+    if run.journal_file.exists():
+        return False
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(time.time() - _BEGINS_WITHIN))
+    return run.id[:15] >= stamp
 
 
 def _held_by(run: RunDir, gpus: Sequence[int]) -> set[int]:

@@ -56,7 +56,7 @@ class Queue:
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def entries(self) -> list[Queued]:
-        """Every entry in order. A file that can't be read is passed over; `damaged` names it."""
+        """What has begun, then the rest in order. A file that can't be read is passed over; `damaged` names it."""
         return self._read()[0]
 
     def damaged(self) -> list[str]:
@@ -140,7 +140,8 @@ class Queue:
             there = self.entries()
             used, low, high = {entry.id for entry in there}, 0.0, 0.0
             if there:
-                low, high = there[0].order, there[-1].order
+                orders = [entry.order for entry in there]
+                low, high = min(orders), max(orders)
             put: list[Queued] = []
             for at, entry in enumerate(entries):
                 order = low - len(entries) + at if first else high + 1 + at
@@ -288,7 +289,7 @@ class Queue:
                 found.append(entry)
             elif (self.root / name).exists():
                 damaged.append(name)
-        return sorted(found, key=lambda entry: (entry.order, entry.id)), sorted(damaged)
+        return sorted(found, key=lambda entry: (not entry.begun, entry.order, entry.id)), sorted(damaged)
 
     def _file(self, entry_id: str) -> Path:
         return self.root / f"{entry_id}.json"

@@ -57,6 +57,11 @@ class Queued:
     problem: dict[str, Any] | None = None
 
     @property
+    def begun(self) -> bool:
+        """Whether it has left the row of those that wait."""
+        return self.state in (QueueState.STARTING, QueueState.RUNNING)
+
+    @property
     def short_id(self) -> str:
         """The tail of the id."""
         return self.id.removeprefix(PREFIX)

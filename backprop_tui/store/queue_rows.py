@@ -43,7 +43,7 @@ def is_queued(entry_id: str) -> bool:
 
 def row_of(queued: Queued, place: int | None) -> Entry:
     """One entry as a line; figures it can't have are unknown."""
-    model, data = _part(queued.spec, "model"), _part(queued.spec, "data")
+    model, data, problem = _part(queued.spec, "model"), _part(queued.spec, "data"), queued.problem or {}
     return Entry(
         id=queued.id,
         title=queued.name,
@@ -68,7 +68,8 @@ def row_of(queued: Queued, place: int | None) -> Entry:
         energy_wh=None,
         updated=None,
         checkpoints=0,
-        fault=str((queued.problem or {}).get("code", "")),
+        fault=str(problem.get("code", "")),
+        note=f"{problem.get('cause', '')} {problem.get('next', '')}".strip(),
         experiment=str((queued.sweep or {}).get("sweep", "")),
         place=place,
         settings={**leaves(queued.spec), **(queued.sweep or {})},

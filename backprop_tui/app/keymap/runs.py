@@ -37,6 +37,14 @@ SCREEN: tuple[Action, ...] = (
     Action("runs.sort_by", "o", "sort_by", "Sort by…", "Any figure of the list."),
     Action("runs.reverse", "S", "reverse", "Reverse the order", "The other end first."),
 )  # fmt: skip
+#: Keys of the queue, which stands before the runs.
+QUEUE: tuple[Action, ...] = (
+    Action("runs.queue_up", "K,shift+up", "queue_move('up')", "Earlier in the queue", "Before the one above it.", "Earlier"),
+    Action("runs.queue_down", "J,shift+down", "queue_move('down')", "Later in the queue", "Behind the one below it.", "Later"),
+    Action("runs.queue_first", "T", "queue_move('first')", "First in the queue", "Before all that wait."),
+    Action("runs.queue_now", "N", "queue_now", "Start the queued run now", "Beside whatever runs; also what could not start.", "Now"),
+    Action("runs.queue_hold", "H", "queue_hold", "Hold the queue, or let it go", "Held, nothing more begins; what runs goes on."),
+)  # fmt: skip
 #: Keys of the line under the list.
 FILTER: tuple[Action, ...] = (
     Action("runs.complete", "tab", "complete", "Complete the word", "Takes the first of what fits.", palette=False),
@@ -47,4 +55,4 @@ CHECKPOINTS: tuple[Action, ...] = (
     Action("checkpoints.resume", "r", "resume_here", "Resume from here", "An earlier one becomes its own run.", palette=False),
     Action("checkpoints.fork", "f", "fork", "Fork from here…", "A run of its own, with the settings you change.", palette=False),
 )  # fmt: skip
-ACTIONS: tuple[Action, ...] = (*TABLE, *SCREEN, *FILTER, *CHECKPOINTS)
+ACTIONS: tuple[Action, ...] = (*TABLE, *SCREEN, *QUEUE, *FILTER, *CHECKPOINTS)

@@ -16,6 +16,7 @@ FORM: tuple[Action, ...] = (
 #: Keys of the screen.
 SCREEN: tuple[Action, ...] = (
     Action("tune.launch", "g", "launch", "Launch the run…", "Shows what will be started, then starts it.", "Launch…"),
+    Action("tune.queue", "w", "queue", "Queue the run", "Checked now; begins when those before it have ended."),
     Action("tune.undo", "u", "undo", "Undo", "Takes the last change back.", "Undo"),
     Action("tune.find", "slash", "find", "Find a setting", "By its name or its help.", "Find"),
     Action("tune.advanced", "a", "advanced", "Advanced settings", "Show or hide the rarely needed ones.", "Advanced"),

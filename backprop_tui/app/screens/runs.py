@@ -17,10 +17,10 @@ from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.keymap import runs as keys
 from backprop_tui.app.screens.runs_acts import folder_size
-from backprop_tui.app.screens.runs_checkpoints import RunsCheckpoints
 from backprop_tui.app.screens.runs_facts import RunFacts
 from backprop_tui.app.screens.runs_find import FilterBar
 from backprop_tui.app.screens.runs_list import Item, RunList, grouped
+from backprop_tui.app.screens.runs_queue import RunsQueue
 from backprop_tui.app.screens.runs_view import RunsView, load_view, save_view
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.protocol.text import safe_text
@@ -29,6 +29,7 @@ from backprop_tui.store.filter import Filter, parse_filter
 from backprop_tui.store.filter_hints import occurring
 from backprop_tui.store.index import Listing, RunIndex
 from backprop_tui.store.lineage import Parent, parent_of
+from backprop_tui.store.queue_rows import is_queued, with_queue
 from backprop_tui.store.retention import Shelf, look_at
 from backprop_tui.store.sorting import FIRST, ORDERS
 from backprop_tui.store.summary import RunSummary, load_summary, resume_step
@@ -41,12 +42,12 @@ _LOOK_S, _LOOK_SHARE = 2.0, 0.05
 _REST_S = 0.15
 
 
-class RunsScreen(RunsCheckpoints):
+class RunsScreen(RunsQueue):
     """The list, and facts about the run under the cursor where there is room."""
 
     ROOM = "runs"
     CSS_PATH = "runs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(keys.SCREEN)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(keys.SCREEN), *bindings(keys.QUEUE)]
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +81,9 @@ class RunsScreen(RunsCheckpoints):
         return panel.id != "facts-panel" or not (self.narrow or self.has_class("-low") or self.has_class("-short"))
 
     def offers(self, action: Action) -> bool:
-        """Comparing is named once there is something to compare."""
+        """Comparing is named once there is something to compare, the queue's keys on what waits."""
+        if action.id in ("runs.queue_up", "runs.queue_down", "runs.queue_now"):
+            return (entry := self.runs.current) is not None and is_queued(entry.id)
         return action.id != "runs.compare" or len(self.runs.ticked) > 1 or len(self._shown) > 1
 
     def remember(self) -> dict[str, Any]:
@@ -121,6 +124,7 @@ class RunsScreen(RunsCheckpoints):
         def work(cancelled: Cancelled) -> tuple[Listing, float, RunsView | None]:
             view = None if self._restored else load_view()
             began = time.monotonic()
+            self.read_queue()
             found = self.index.look(on_part=lambda part: self.call_later(self._show, part), cancelled=cancelled)
             return found, time.monotonic() - began, view
 
@@ -146,7 +150,7 @@ class RunsScreen(RunsCheckpoints):
 
     def _arrange(self) -> None:
         entries = self._listing.entries if self._listing is not None else ()
-        self._shown = self.view.chosen(entries, self.wanted)
+        self._shown = with_queue(self.view.chosen(entries, self.wanted), self.queued(self.wanted))
         items: Sequence[Item] = grouped(self._shown, self.view.closed) if self.view.grouped else self._shown
         self.runs.update(items, self.view.sort, self.view.reverse)
         self._say_empty()
@@ -176,6 +180,7 @@ class RunsScreen(RunsCheckpoints):
         hidden = 0 if self.view.archived or self.wanted.archived else sum(e.archived for e in self._listing.entries)
         if hidden:
             facts.append(f"{hidden:,} archived")
+        facts += self.queue_facts()
         facts.append(f"{sum(entry.state.live for entry in self._listing.entries)} live")
         facts.append(f"sort: {'newest' if self.view.sort == FIRST else self.view.sort}")
         foot = f"{self.runs.place:,} of {self.runs.line_count:,}"
@@ -190,7 +195,8 @@ class RunsScreen(RunsCheckpoints):
     def targets(self) -> list[Entry]:
         """The ticked runs, else the one under the cursor."""
         if not self.runs.ticked or self._listing is None:
-            return [self.runs.current] if self.runs.current is not None else []
+            entry = self.runs.current
+            return [entry] if entry is not None and not is_queued(entry.id) else []
         known = {entry.id: entry for entry in self._listing.entries}
         return [known[run_id] for run_id in self.runs.ticked if run_id in known]
 
@@ -207,7 +213,7 @@ class RunsScreen(RunsCheckpoints):
 
     def _read_facts(self) -> None:
         entry = self.runs.current
-        if entry is None:
+        if entry is None or is_queued(entry.id):
             return
         run = self.index.run(entry.id)
 
@@ -230,7 +236,10 @@ class RunsScreen(RunsCheckpoints):
 
     @on(RunList.Opened)
     def _open(self, message: RunList.Opened) -> None:
-        self.backprop.open_run(self.index.run(message.entry.id))
+        if is_queued(message.entry.id):
+            self.needed()
+        else:
+            self.backprop.open_run(self.index.run(message.entry.id))
 
     # -- filter, order, groups ------------------------------------------------------------------------------------------
 

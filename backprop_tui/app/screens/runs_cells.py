@@ -41,7 +41,8 @@ Cell = Callable[[Entry, float, bool], tuple[str, str]]
 
 def _state(entry: Entry, now: float, ascii_only: bool) -> tuple[str, str]:
     state = entry.state
-    return f"{state.ascii_glyph if ascii_only else state.glyph} {state.value}", state_role(state)
+    place = f" {entry.place}" if entry.place is not None else ""
+    return f"{state.ascii_glyph if ascii_only else state.glyph} {state.value}{place}", state_role(state)
 
 
 def _step(entry: Entry, now: float, ascii_only: bool) -> tuple[str, str]:

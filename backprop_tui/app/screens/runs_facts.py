@@ -11,6 +11,7 @@ from backprop_tui.protocol.resume_words import lineage_words
 from backprop_tui.protocol.text import safe_block, safe_text
 from backprop_tui.store.entry import Entry
 from backprop_tui.store.lineage import Parent
+from backprop_tui.store.queue_rows import is_queued
 from backprop_tui.store.retention import Shelf
 from backprop_tui.store.summary import RunSummary
 
@@ -57,6 +58,10 @@ class RunFacts(Painted):
         def fact(name: str, words: str, role: str = "text") -> None:
             lines.append(((f"{name:<{_LABEL}}", "muted"), (safe_text(words, limit=400), role)))
 
+        if entry.place is not None:
+            fact("queue", f"number {entry.place} of those that wait; K J move it, N starts it now, d takes it out")
+        elif is_queued(entry.id) and entry.fault:
+            fact("queue", "could not start; N tries again, d takes it out")
         self._problem(entry, fact)
         notes = [line for part in safe_block(entry.note, limit=2000).split("\n") for line in wrap(part, width - _LABEL)]
         for at, line in enumerate(notes[: max(1, height // 3)] if entry.note else ()):

@@ -26,6 +26,7 @@ from backprop_tui.app.widgets.lines import Line, LineView, fit, fit_middle
 from backprop_tui.app.widgets.table import Column, visible_columns
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.entry import Entry
+from backprop_tui.store.queue_rows import is_queued
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,8 @@ class RunList(LineView):
     def action_tick(self) -> None:
         """Tick the run, or all of a group, and go on to the next line."""
         group = self._below(self._cursor) if self.heading is not None else [self.current] if self.current else []
-        ids = [entry.id for entry in group]
+        # What waits is no run yet: it can't be compared, tagged or archived.
+        ids = [entry.id for entry in group if not is_queued(entry.id)]
         if ids and all(run_id in self.ticked for run_id in ids):
             for run_id in ids:
                 del self.ticked[run_id]

@@ -437,6 +437,17 @@ class TuneScreen(Room):
         go = partial(confirm_rewards, self, spec, lambda: self._start(spec), partial(ask.say_refused, self))
         ask.ask_launch(self, body, go)
 
+    def action_queue(self) -> None:
+        """Put the run into the queue."""
+        try:
+            spec = self.draft.spec()
+        except BackpropError as error:
+            ask.say_refused(self, error)
+            return
+        refused = partial(ask.say_refused, self)
+        self.backprop.say(f"Checking {spec.title} for the queue.")
+        confirm_rewards(self, spec, lambda: ask.enqueue(self, spec, refused), refused)
+
     def _start(self, spec: RunSpec) -> None:
         def started(run: RunDir) -> None:
             self._launching = False

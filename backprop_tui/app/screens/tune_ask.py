@@ -124,6 +124,29 @@ def start(
     in_thread(room, work, started, refused, group="tune-launch")
 
 
+def enqueue(room: Room, spec: RunSpec, refused: Callable[[BackpropError], object]) -> None:
+    """Check the run in a thread and put it into the queue; its place is told in the footer."""
+
+    def work(cancelled: Cancelled) -> tuple[str, int | None]:
+        from backprop_tui.launch.queueing import enqueue as put
+        from backprop_tui.launch.queueing import ensure_runner
+        from backprop_tui.store.queue import Queue, place_of
+
+        queue = Queue()
+        entry = put(spec, queue=queue)
+        if queue.held() is None:
+            ensure_runner(queue)
+        now = queue.get(entry.id)
+        return entry.name, None if now is None else place_of(queue.entries(), now)
+
+    def done(found: tuple[str, int | None]) -> None:
+        name, place = found
+        where = f"is number {place} in the queue" if place is not None else "begins now"
+        room.backprop.say(f"{name} {where}.  4 shows and changes the order.", "good")
+
+    in_thread(room, work, done, refused, group="tune-queue")
+
+
 def _unless_left(answered: Answered) -> Callable[[str | None], None]:
     """A callback for a dialog that may be left without an answer."""
 

@@ -1,0 +1,36 @@
+"""The real runner of the queue, whose entries become runs of the scripted worker: starts cost a fraction of a second.
+
+Arguments: indices of the GPUs the machine is to have. With `start ID` it is the starter of one entry: what the real one does,
+but without reading data.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from backprop_tui.launch import queue_runner, queue_start
+from backprop_tui.launch.queueing import queued_words
+from backprop_tui.launch.start import launch_engine
+from backprop_tui.protocol.errors import DataError
+from backprop_tui.store.layout import RunDir, create_run
+from backprop_tui.store.queue import Queued
+from tests.support.engines import ENGINE
+
+HERE = str(Path(__file__))
+
+
+def start(entry: Queued) -> RunDir:
+    script = entry.spec.get("script", {})
+    if script.get("refuse"):
+        raise DataError("DATA_CHANGED", "The data changed while the run waited in the queue.", "Add it anew.")
+    run = create_run(entry.spec, queued=queued_words(entry))
+    launch_engine(run, engine=ENGINE)
+    return run
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["start"]:
+        sys.exit(queue_start.main(sys.argv[2:], start))
+    starter = (sys.executable, HERE, "start")
+    sys.exit(queue_runner.main(starter=starter, gpus=[int(word) for word in sys.argv[1:]]))
