@@ -42,7 +42,7 @@ QUEUE: tuple[Action, ...] = (
     Action("runs.queue_up", "K,shift+up", "queue_move('up')", "Earlier in the queue", "Before the one above it.", "Earlier"),
     Action("runs.queue_down", "J,shift+down", "queue_move('down')", "Later in the queue", "Behind the one below it.", "Later"),
     Action("runs.queue_first", "T", "queue_move('first')", "First in the queue", "Before all that wait."),
-    Action("runs.queue_now", "N", "queue_now", "Start the queued run now", "Beside whatever runs; also what could not start.", "Now"),
+    Action("runs.queue_now", "N", "queue_now", "Start it now", "Beside whatever runs, also one that could not start.", "Now"),
     Action("runs.queue_hold", "H", "queue_hold", "Hold the queue, or let it go", "Held, nothing more begins; what runs goes on."),
 )  # fmt: skip
 #: Keys of the line under the list.
