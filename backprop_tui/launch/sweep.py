@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backprop_tui.config.view_only import refuse_if_view_only
 from backprop_tui.launch.queueing import prepared
 from backprop_tui.launch.sweep_axes import MOST_TRIALS, Axis, combinations, corners, too_many, words_of
-from backprop_tui.protocol.errors import BackpropError, UsageError
+from backprop_tui.protocol.errors import BackpropError, TryAgainError, UsageError
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.notes import check_tag
 from backprop_tui.store.queue import Queue, Queued, QueueState, fresh
@@ -131,12 +131,28 @@ def ask_trial(name: str, queue: Queue | None = None) -> None:
     except UsageError as error:
         asked = {"trial": number, "params": params, "entry": None, "problem": error.to_dict()}
         with queue.edit():
-            write_sweep(replace(sweep, asked=[*sweep.asked, asked]), queue.root)
+            now = _still_asking(sweep, queue)
+            write_sweep(replace(now, asked=[*now.asked, asked]), queue.root)
         return
     words = spec.model_dump(mode="json")
     entry = fresh("", words, launched=sweep.launched, trusted=sweep.trusted, gpus=sweep.gpus)
     named = _trial(entry, sweep, number, params)
-    queue.add([named], placed=lambda placed: write_sweep(_with_asked(sweep, placed, [params]), queue.root))
+    queue.add(
+        [named],
+        placed=lambda placed: write_sweep(_with_asked(_still_asking(sweep, queue), placed, [params]), queue.root),
+    )
+
+
+def _still_asking(sweep: Sweep, queue: Queue) -> Sweep:
+    """The sweep as it is now, if nobody stopped it or asked meanwhile; call it within `Queue.edit`.
+
+    Raises:
+        TryAgainError: SWEEP_CHANGED.
+    """
+    now = read_sweep(sweep.name, queue.root)
+    if not now.asking or len(now.asked) != len(sweep.asked):
+        raise TryAgainError("SWEEP_CHANGED", f"The sweep {sweep.name} changed meanwhile.", "Look at it again.")
+    return now
 
 
 def stop_sweep(name: str, queue: Queue | None = None) -> int:

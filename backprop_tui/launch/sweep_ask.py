@@ -24,7 +24,9 @@ def main(argv: Sequence[str]) -> int:
         ask_trial(argv[0], queue)
     except BackpropError as error:
         with queue.edit():
-            write_sweep(replace(read_sweep(argv[0], queue.root), problem=error.to_dict()), queue.root)
+            sweep = read_sweep(argv[0], queue.root)
+            if sweep.asking and error.code != "SWEEP_CHANGED":
+                write_sweep(replace(sweep, problem=error.to_dict()), queue.root)
     return EXIT_OK
 
 
