@@ -110,6 +110,8 @@ def stage() -> tuple[Any, float]:
 @contextlib.contextmanager
 def fixed(now: float) -> Iterator[None]:
     """The same clock, host and hardware each time; the monotonic clock goes on."""
+    from backprop_tui.hardware.host import HostSampler
+
     real = time.localtime
     disk = shutil._ntuple_diskusage(500_000_000_000, 300_000_000_000, 200_000_000_000)  # type: ignore[attr-defined]
     with (
@@ -118,5 +120,6 @@ def fixed(now: float) -> Iterator[None]:
         mock.patch.object(platform, "node", return_value="gpu-box"),
         mock.patch.object(shutil, "disk_usage", return_value=disk),
         mock.patch.object(os, "cpu_count", return_value=16),
+        mock.patch.object(HostSampler, "_memory", return_value=(12_000_000_000, 64_000_000_000)),
     ):
         yield
