@@ -106,6 +106,26 @@ def test_a_runner_killed_in_the_middle_of_a_start(where: str, monkeypatch: pytes
     assert names() == []
 
 
+def test_a_starter_that_dies_behind_the_start_has_started_it_all_the_same() -> None:
+    waiting("a", steps=40, step_s=0.02, starter_dies="late")
+    waiting("b", steps=1)
+    ensure_runner(command=RUNNER)
+    emptied()
+    (_, ended), (began, _) = spans("a", "b")
+    assert ended <= began
+    assert sorted(runs()) == ["a", "b"]
+
+
+def test_a_run_that_was_made_and_never_begun_is_taken_away_again() -> None:
+    entry = waiting("a", steps=1, starter_dies="early")
+    ensure_runner(command=RUNNER)
+    emptied()
+    assert runs() == {}
+    found = Queue().get(entry.id)
+    assert found is not None
+    assert found.state is QueueState.FAILED
+
+
 def ensure_runner_that_dies() -> None:
     process = subprocess.run([*RUNNER], env=engine_environment(os.environ), timeout=30, check=False)
     assert process.returncode == -signal.SIGKILL

@@ -1,11 +1,14 @@
 """The real runner of the queue, whose entries become runs of the scripted worker: starts cost a fraction of a second.
 
 Arguments: indices of the GPUs the machine is to have. With `start ID` it is the starter of one entry: what the real one does,
-but without reading data.
+but without reading data. An entry's script may `refuse`, or have its starter die once the run is made (`starter_dies`: early,
+before its engine is started, or late).
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -25,7 +28,11 @@ def start(entry: Queued) -> RunDir:
     if script.get("refuse"):
         raise DataError("DATA_CHANGED", "The data changed while the run waited in the queue.", "Add it anew.")
     run = create_run(entry.spec, queued=queued_words(entry))
+    if script.get("starter_dies") == "early":
+        os.kill(os.getpid(), signal.SIGKILL)
     launch_engine(run, engine=ENGINE)
+    if script.get("starter_dies") == "late":
+        os.kill(os.getpid(), signal.SIGKILL)
     return run
 
 
