@@ -94,7 +94,8 @@ def test_a_killed_runner_loses_nothing_and_starts_nothing_twice() -> None:
 
 @pytest.mark.parametrize("where", ["queue.start", "queue.started"])
 def test_a_runner_killed_in_the_middle_of_a_start(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting("a", steps=2)
+    # The starter outlives the runner by longer than the next one takes to look.
+    waiting("a", steps=2, starter_s=1.5)
     waiting("b", steps=2)
     monkeypatch.setenv("FAILPOINT", f"{where}:1")
     ensure_runner_that_dies()

@@ -2,7 +2,7 @@
 
 Arguments: indices of the GPUs the machine is to have. With `start ID` it is the starter of one entry: what the real one does,
 but without reading data. An entry's script may `refuse`, or have its starter die once the run is made (`starter_dies`: early,
-before its engine is started, or late).
+before its engine is started, or late), which takes `starter_s` seconds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from backprop_tui.launch import queue_runner, queue_start
@@ -27,6 +28,7 @@ def start(entry: Queued) -> RunDir:
     script = entry.spec.get("script", {})
     if script.get("refuse"):
         raise DataError("DATA_CHANGED", "The data changed while the run waited in the queue.", "Add it anew.")
+    time.sleep(script.get("starter_s", 0))
     run = create_run(entry.spec, queued=queued_words(entry))
     if script.get("starter_dies") == "early":
         os.kill(os.getpid(), signal.SIGKILL)
