@@ -33,6 +33,7 @@ def loaded(code: str) -> set[str]:
         ("backprop_tui.launch.session", TRAINING | SCREEN | PYDANTIC | DATA),
         ("backprop_tui.launch.start", TRAINING | SCREEN | PYDANTIC | DATA),
         ("backprop_tui.engine.host", TRAINING | SCREEN | PYDANTIC | DATA),
+        ("backprop_tui.launch.queue_runner", TRAINING | SCREEN | PYDANTIC | DATA | SENSORS),
         ("backprop_tui.protocol.spec", TRAINING | SCREEN | DATA),
         ("backprop_tui.config.settings", TRAINING | SCREEN | DATA),
         ("backprop_tui.hardware.doctor", TRAINING | SCREEN | DATA | PYDANTIC),
