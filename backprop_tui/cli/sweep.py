@@ -142,7 +142,7 @@ def _show(sweep: Sweep, queue: Queue, out: Output) -> int:
         out.json(_to_dict(sweep, trials))
         return EXIT_OK
     keys = list(sweep.over)
-    head = ("rank", "trial", *keys, sweep.metric, "state", "step", "run")
+    head = ("place", "trial", *keys, sweep.metric, "state", "step", "run")
     right = (0, 1, 2 + len(keys), 4 + len(keys))
     out.table(head, (_cells(trial, keys, out) for trial in trials), right=right)
     done = sum(trial.finished for trial in trials)

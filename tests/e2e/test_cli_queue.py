@@ -130,7 +130,7 @@ def test_a_sweep_of_two_by_two_is_ranked_by_what_the_runs_measured(monkeypatch: 
     assert len(as_json("runs", "--where", "sweep:hunt")) == 4
     assert len(as_json("runs", "--where", "sweep:hunt trial<=2")) == 2
     shown = backprop("sweep", "show").stdout.splitlines()
-    assert shown[0].split()[:5] == ["rank", "trial", "learning_rate", "rank", "eval_loss"]
+    assert shown[0].split()[:5] == ["place", "trial", "learning_rate", "rank", "eval_loss"]
     assert shown[1].split()[2] == "0.004"
 
 
