@@ -13,7 +13,7 @@ from backprop_tui.protocol.multi_words import merge_sentence, stage_sentence
 from backprop_tui.protocol.probing import probe_sentence
 from backprop_tui.protocol.resume_words import resume_sentence
 from backprop_tui.protocol.sharing_words import sharing_words
-from backprop_tui.protocol.task_figures import eval_figures
+from backprop_tui.protocol.task_figures import eval_figures, said
 from backprop_tui.protocol.text import safe_text
 
 _RETRIES = {
@@ -135,14 +135,16 @@ def _probe(data: dict[str, Any]) -> _Told:
 def _eval(data: dict[str, Any]) -> _Told:
     best = " (best)" if data.get("best") else ""
     match = number(data.get("exact_match"))
-    exact = "" if match is None else f"  exact={match:.2f}"
+    exact = "" if match is None else f"exact={match:.2f}"
     right = number(data.get("token_accuracy"))
-    accuracy = "" if right is None else f"  acc={right:.3f}"
-    own = "".join(f"  {safe_text(name, limit=48)}={value:.4g}" for name, value in eval_figures(data).items())
-    figures = f"{own}{accuracy}{exact}"
+    own = said(eval_figures(data), 4)
+    figures = [*own, *([f"acc={right:.3f}"] if right is not None else []), *([exact] if exact else [])]
+    if not own or data.get("perplexity") is not None:
+        # An objective with figures of its own has a loss that is no likelihood, and no perplexity.
+        figures.insert(0, f"ppl={_figure(data.get('perplexity'))}")
     return "info", (
         f"eval step={_count(data.get('step'))} loss={wording.loss(number(data.get('loss')))}{best}  "
-        f"ppl={_figure(data.get('perplexity'))}{figures}  n={_count(data.get('rows'))}  took {_seconds(data.get('seconds'))}"
+        f"{'  '.join(figures)}  n={_count(data.get('rows'))}  took {_seconds(data.get('seconds'))}"
     )
 
 

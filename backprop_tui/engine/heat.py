@@ -175,7 +175,7 @@ class Heat:
         at = thresholds(self.limits, card)
         words = f"GPU {card.index} is at {card.celsius:g} °C; goes on by itself at {at.cool:g} °C."
         return [
-            Deed("alert", words, "GPU_HOT", "error", "Wait, or press r to go on at once."),
+            Deed("alert", words, "GPU_HOT", "error", "Wait, or press p to go on at once."),
             Deed("pause", words),
         ]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+#: Why a run is paused when a person asked for it; any other reason is worth telling.
+ON_REQUEST = "Paused by request."
+
 
 class RunState(StrEnum):
     """Where a run stands.

@@ -63,7 +63,7 @@ WORDS: dict[str, FigureWords] = {
     "kl": FigureWords("KL estimate", "nats/answer"),
     "logps/chosen": FigureWords("logp chosen", "nats/answer"),
     "logps/rejected": FigureWords("logp rejected", "nats/answer"),
-    "rewards_flat": FigureWords("prompts without contrast", "share"),
+    "rewards_flat": FigureWords("without contrast", "share"),
     "completion_tokens": FigureWords("answer length", "tokens/answer"),
     "completions_cut": FigureWords("answers cut", "share"),
     "entropy": FigureWords("entropy", "nats/token"),

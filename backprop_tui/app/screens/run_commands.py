@@ -200,7 +200,8 @@ class RunCommands(Room):
             self.say("No run is open.")
             return
         if self.model.state.live:
-            self.say("This run is still running.")
+            paused = self.model.state is RunState.PAUSED
+            self.say("This run is paused: p goes on." if paused else "This run is still running.")
             return
 
         def start(_: Cancelled) -> RunDir:

@@ -46,8 +46,11 @@ for _name, _words in WORDS.items():
 #: Metrics of a grid, the most telling first; the rest follows by name, and what is an axis anyway comes last.
 _ORDER = (
     "loss",
+    "reward",
     "rewards/margin",
     "rewards/accuracy",
+    "merge_share",
+    "merge_drift",
     "grad_norm",
     "tokens_per_s",
     "lr",

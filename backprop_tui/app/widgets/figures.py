@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from backprop_tui.app import wording
 from backprop_tui.app.context import glyphs_of
@@ -13,11 +14,16 @@ from backprop_tui.app.widgets.figures_speed import Row, speed_rows
 from backprop_tui.app.widgets.gauge import spark
 from backprop_tui.app.widgets.painted import Line, Painted, Piece, fit
 from backprop_tui.app.widgets.panel import Panel
+from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.figures import Prices
+from backprop_tui.protocol.multi_words import loss
+from backprop_tui.protocol.resume_words import lineage_words
 from backprop_tui.protocol.task_figures import words_of
+from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
 
-_LABEL = 13
+#: Cells of the labels, at least and at most: titles of an objective's figures may be long.
+_LABEL, _LABELS = 13, 19
 #: Columns from which figures stand in two columns.
 _TWO = 100
 #: Steps whose mean is compared with that of as many before.
@@ -62,14 +68,19 @@ def figure_lines(model: RunModel, width: int, height: int, glyphs: Glyphs, price
     if len(rows) > height and width >= _TWO:
         half = width // 2
         rows = _rows(model, half, glyphs, prices)
-        left = -(-len(rows) // 2)
+        left, label = -(-len(rows) // 2), _label(rows)
         pairs = zip(rows[:left], [*rows[left:], None], strict=False)
-        lines = [(*fit(one.line(_LABEL), half), *(two.line(_LABEL) if two else ())) for one, two in pairs]
+        lines = [(*fit(one.line(label), half), *(two.line(label) if two else ())) for one, two in pairs]
         return lines[:height]
     if len(rows) > height:
         kept = sorted(range(len(rows)), key=lambda place: rows[place].rank)[:height]
         rows = [rows[place] for place in sorted(kept)]
-    return [row.line(_LABEL) for row in rows]
+    label = _label(rows)
+    return [row.line(label) for row in rows]
+
+
+def _label(rows: Sequence[Row]) -> int:
+    return max((min(_LABELS, len(row.title) + 2) for row in rows), default=_LABEL)
 
 
 def _loss_role(value: float | None) -> str:
@@ -117,9 +128,39 @@ def _rows(model: RunModel, width: int, glyphs: Glyphs, prices: Prices) -> list[R
             upcoming = _upcoming(view.step, view.plan.get(key), view.total_steps)
             if upcoming is not None:
                 rows.append(Row(rank, title, f"step {upcoming:,}", "text", (_until(model, upcoming), "muted")))
+    return [*rows, *_history(view)]
+
+
+def _history(view: RunView) -> list[Row]:
+    """Where the run stands among others and what became of it: multi-run, attempts, parent, smaller batches."""
+    rows: list[Row] = []
+    known, of = view.multi, number(view.multi.get("of"))
+    if of is not None:
+        merges = known.get("merges", {})
+        newest = max(merges, key=int, default=None)
+        note = "nothing merged yet" if newest is None else _merged(newest, merges[newest])
+        rows.append(Row(2, "run", f"{known.get('run', wording.UNKNOWN)} of {of:.0f}", "strong", (note, "muted")))
+    resumed = view.resumed or {}
+    kind = safe_text(resumed.get("kind") or "", limit=20)
     if view.attempt > 1:
-        rows.append(Row(16, "attempt", str(view.attempt), "text", ("resumed", "muted")))
+        odd = kind == "statistical" or bool(resumed.get("skipped"))
+        note = f"{kind} resume" if kind and kind != "warm" else "resumed"
+        rows.append(Row(8, "attempt", str(view.attempt), "text", (note, "warn" if odd else "muted")))
+    if kind == "warm":
+        parent = resumed.get("parent")
+        came = lineage_words(parent) if isinstance(parent, dict) else "another run"
+        rows.append(Row(8, "fork of", "", "text", (came, "text")))
+    if view.batch is not None:
+        sizes = f"{view.batch['batch_size']} x {view.batch['accumulation']}"
+        rows.append(Row(8, "batch", sizes, "warn", ("memory ran out before", "muted")))
     return rows
+
+
+def _merged(index: str, merge: Mapping[str, Any]) -> str:
+    """`λ 0.577  drift 0.412`, or that the newest merge was refused."""
+    if not merge.get("accepted"):
+        return f"run {index} not merged"
+    return f"λ {loss(merge.get('share'))}  drift {loss(merge.get('drift'))}"
 
 
 def _figure(view: RunView, name: str, place: int) -> Row:

@@ -31,7 +31,12 @@ class Row:
 
     def line(self, label: int) -> Line:
         """Title, value, note, in columns."""
-        return ((f" {self.title:<{label - 1}}", "muted"), (f"{self.value:<10} ", self.role), self.note)
+        title = f" {self.title[: label - 2]:<{label - 1}}"
+        return (
+            ((title, "muted"), (f"{self.value:<10} ", self.role), self.note)
+            if self.value
+            else ((title, "muted"), self.note)
+        )
 
 
 def speed_rows(model: RunModel, glyphs: Glyphs, prices: Prices) -> list[Row]:

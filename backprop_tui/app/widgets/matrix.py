@@ -37,7 +37,7 @@ def matrix_lines(known: Mapping[str, Any], width: int) -> list[Line]:
     rows, tasks = rows_of(known), [safe_text(name, limit=60) for name in known.get("tasks", ())]
     found = figures_of(known)
     figures: list[Line] = [
-        [("average ", "muted"), (loss(found.average), "strong"), (f" of base {loss(found.base)}", "muted")],
+        [("average ", "muted"), (loss(found.average), "strong"), (f" (base {loss(found.base)})", "muted")],
         [("forgetting ", "muted"), (loss(found.forgetting), "strong")],
         [("backward transfer ", "muted"), (loss(found.backward), "strong")],
     ]

@@ -8,7 +8,7 @@ from backprop_tui.app import wording
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.run_model import RunModel
 from backprop_tui.app.widgets.painted import Line, Painted, ellipsis
-from backprop_tui.protocol.states import RunState
+from backprop_tui.protocol.states import ON_REQUEST, RunState
 from backprop_tui.protocol.text import safe_text
 
 
@@ -55,7 +55,8 @@ def _alert_words(model: RunModel) -> list[tuple[str, str]]:
     step = f"Step {alert.step:,}: " if alert.step is not None else ""
     often = f" ({alert.count:,} times)" if alert.count > 1 else ""
     text = f"! {step}{alert.text.rstrip('.')}{often}.  ! lists {model.alerts.total:,}."
-    return [(text, "bad" if alert.severity == "error" else "warn")]
+    role = "bad" if alert.severity == "error" else "warn"
+    return [(text, role), *([(f"  {alert.next}", "text")] if alert.next else [])]
 
 
 def _state_words(model: RunModel, ascii: bool) -> list[tuple[str, str]]:
@@ -75,7 +76,9 @@ def _state_words(model: RunModel, ascii: bool) -> list[tuple[str, str]]:
     if spoilt and saved is not None:
         again = f"R resumes from step {saved:,} with half the learning rate."
     if state is RunState.PAUSED:
-        return [(f"{sign} Paused at {at}. p goes on, x stops.", "warn")]
+        words = [(f"{sign} Paused at {at}. p goes on, x stops.", "warn")]
+        # Why, where it was not the person's own wish: heat, a full disk, a cool-down between runs.
+        return words if reason in ("", ON_REQUEST) else [*words, (f"  {reason}", "warn")]
     if state is RunState.STOPPING:
         return [(f"{sign} Stopping after {at}. {reason}".rstrip(), "warn")]
     if state is RunState.COMPLETED:

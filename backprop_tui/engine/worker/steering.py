@@ -16,7 +16,7 @@ from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.changes import RateChange
 from backprop_tui.protocol.commands import Command, CommandName, check_learning_rate
 from backprop_tui.protocol.errors import UsageError
-from backprop_tui.protocol.states import RunState
+from backprop_tui.protocol.states import ON_REQUEST, RunState
 
 if TYPE_CHECKING:
     from backprop_tui.engine.worker.trainer import StepTrainer
@@ -147,7 +147,7 @@ class Steering:
             return self._obey_spoilt(command)
         if command.name is CommandName.PAUSE:
             if not self._paused:
-                self.pause(str(command.args.get("reason") or "Paused by request."))
+                self.pause(str(command.args.get("reason") or ON_REQUEST))
             return f"Paused after step {step}.", None
         if command.name is CommandName.RESUME:
             if not self._paused:
