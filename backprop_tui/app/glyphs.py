@@ -37,19 +37,20 @@ class Glyphs:
     degree: str
     follow: str
     odd: str
+    boundary: str
 
 
 UNICODE = Glyphs(
     marks="braille", frame="╭╮╯╰─│", focus="▸", bar_full="━", bar_head="╸", bar_rest="─", gauge_full="█", gauge_rest="░",
     spark="▁▂▃▄▅▆▇█", eval_point="○", axis="│", tick="┤", corner="└", dot="·", dash="–", ellipsis="…", down="▼", up="▲",
-    both="↔", cursor="▌", degree="°C", follow="●", odd="✗",
+    both="↔", cursor="▌", degree="°C", follow="●", odd="✗", boundary="╎",
 )  # fmt: skip
 #: For fonts whose braille dots are missing or of uneven width.
 BLOCKS = replace(UNICODE, marks="block")
 ASCII = Glyphs(
     marks="ascii", frame="++++-|", focus=">", bar_full="=", bar_head=">", bar_rest="-", gauge_full="#", gauge_rest=".",
     spark="_.-~=+*#", eval_point="o", axis="|", tick="+", corner="+", dot="-", dash="-", ellipsis="~", down="v", up="^",
-    both="<>", cursor=">", degree=" C", follow="*", odd="x",
+    both="<>", cursor=">", degree=" C", follow="*", odd="x", boundary="|",
 )  # fmt: skip
 
 
@@ -57,7 +58,7 @@ _STAND_INS = str.maketrans(
     {
         **dict(zip("·–—…×“”‘’━─│╸▌░█▁▂▃▄▅▆▇", "---~x\"\"''=-|>>.#_.-~=+*", strict=True)),
         **dict(zip("▸▾▴●○◐■‖┤└┊↑↓←→↵", ">v^*o~#=++:^v<>|", strict=True)),
-        "✓": "+", "✗": "x", "±": "~", "°": " ", "⌫": "<", "⇧": "^",
+        "✓": "+", "✗": "x", "±": "~", "°": " ", "⌫": "<", "⇧": "^", "λ": "l", "╎": "|",
     }
 )  # fmt: skip
 

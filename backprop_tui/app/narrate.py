@@ -137,7 +137,7 @@ def _eval(data: dict[str, Any]) -> _Told:
     match = number(data.get("exact_match"))
     exact = "" if match is None else f"exact={match:.2f}"
     right = number(data.get("token_accuracy"))
-    own = said(eval_figures(data), 4)
+    own = said(eval_figures(data), 3)
     figures = [*own, *([f"acc={right:.3f}"] if right is not None else []), *([exact] if exact else [])]
     if not own or data.get("perplexity") is not None:
         # An objective with figures of its own has a loss that is no likelihood, and no perplexity.

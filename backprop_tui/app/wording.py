@@ -41,6 +41,13 @@ def size(value: float | None) -> str:
     return f"{value:.0f} B"
 
 
+def epochs(value: object) -> str:
+    """How many passes there will be: `3`, `2.67`; nothing where it is not known."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return ""
+    return f"{value:.0f}" if value == round(value) else f"{value:.2f}"
+
+
 def loss(value: float | None) -> str:
     """Four significant digits; `NaN` says so."""
     if value is None:

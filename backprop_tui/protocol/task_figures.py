@@ -32,8 +32,10 @@ _EVERY_STEP = frozenset(
 _EVERY_EVAL = frozenset({"step", "loss", "perplexity", "rows", "seconds", "best", "exact_match", "token_accuracy"})
 #: Most figures taken of one event, and the longest name; a foreign journal may hold any number.
 _MOST, _LONGEST = 32, 48
+#: The mean reward of the answers that a run learns from.
+REWARD = "reward"
 #: Rewards of a person's own functions, by their names.
-_OF_A_FUNCTION = "rewards/"
+OF_A_FUNCTION = "rewards/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,10 @@ WORDS: dict[str, FigureWords] = {
 
 def words_of(name: str) -> FigureWords:
     """What a figure is called; one that is not known goes by its name and shares no axis, but for rewards of functions."""
-    if name not in WORDS and name.startswith(_OF_A_FUNCTION):
-        return FigureWords(safe_text(name.replace("/", " "), limit=_LONGEST), "reward")
+    if name not in WORDS and name.startswith(OF_A_FUNCTION):
+        return FigureWords(
+            safe_text(f"reward {name.removeprefix(OF_A_FUNCTION).replace('/', ' ')}", limit=_LONGEST), "reward"
+        )
     return WORDS.get(name) or FigureWords(safe_text(name.replace("_", " "), limit=_LONGEST), name)
 
 

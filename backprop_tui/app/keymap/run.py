@@ -36,6 +36,7 @@ ACTIONS: tuple[Action, ...] = (
         "matrix",
         "Runs and matrix…",
         "Of a multi-run: each merge with λ and drift, and the loss on every task after it.",
+        "Matrix",
     ),
     Action("run.replay", "P", "replay", "Play it again", "From its beginning, 20 times as fast; > is faster."),
     Action("run.zoom", "z", "zoom_panel", "Fill the screen", "The focused panel alone, or all again.", "Zoom"),

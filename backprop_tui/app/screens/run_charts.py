@@ -13,6 +13,7 @@ from backprop_tui.app.widgets.chart_metrics import SLOTS, metric_of, slots_for
 from backprop_tui.app.widgets.chart_model import Other
 from backprop_tui.app.widgets.footer import Footer
 from backprop_tui.protocol.errors import BackpropError
+from backprop_tui.protocol.task_figures import REWARD
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import RunDir
 
@@ -23,11 +24,15 @@ _NONE = "none"
 class RunCharts(RunCommands):
     """The chart on the Run screen."""
 
+    #: Whether the chart has been led to the metric that tells most of this run.
+    _led = False
+
     def chart_begins(self, model: RunModel) -> None:
         """Point the chart at another run; what the person chose stays, the part in view and the crosshair don't."""
         chart = self.query_one(Chart).model
         chart.store, chart.marks, chart.began, chart.others = model.series, model.marks, None, []
         chart.total_steps, chart.live, chart.state.cursor = None, model.held, None
+        self._led = False
         chart.fit()
 
     def show_chart(self, model: RunModel) -> None:
@@ -36,6 +41,11 @@ class RunCharts(RunCommands):
         chart.model.live, chart.model.total_steps = model.state.live, model.view.total_steps
         chart.model.began, chart.model.label = model.marks.began, model.name or "this run"
         chart.model.empty = waiting_words(model)
+        if not self._led and REWARD in chart.model.names:
+            # The loss of a run that learns from rewards says next to nothing; a metric the person chose stays.
+            self._led = True
+            if chart.model.metric == "loss":
+                chart.model.metric = REWARD
         chart.show()
 
     def on_chart_said(self, message: Chart.Said) -> None:

@@ -63,6 +63,8 @@ class RunCommands(Room):
             return state is not None and not state.live
         if action.id == "run.resume":
             return state is not None and not state.live and state is not RunState.COMPLETED
+        if action.id == "run.matrix":
+            return self.model is not None and bool(self.model.view.multi)
         if action.id == "run.halve":
             return self._halvable(state)
         if action.id == "run.pause":

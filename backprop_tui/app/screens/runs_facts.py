@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from backprop_tui.app import wording
 from backprop_tui.app.widgets.lines import wrap
 from backprop_tui.app.widgets.painted import Line, Painted
-from backprop_tui.protocol.resume_words import lineage_words
+from backprop_tui.protocol.multi_words import summary_sentence
+from backprop_tui.protocol.resume_words import lineage_words, resume_sentence
+from backprop_tui.protocol.task_figures import said
 from backprop_tui.protocol.text import safe_block, safe_text
 from backprop_tui.store.entry import Entry
 from backprop_tui.store.lineage import Parent
@@ -73,6 +75,13 @@ class RunFacts(Painted):
         fact("eval loss", evaluated if entry.eval_loss is not None else "not measured yet")
         if entry.exact_match is not None:
             fact("exact match", wording.percent(entry.exact_match))
+        view = self.summary.view if self.summary is not None else None
+        if view is not None and view.eval_figures:
+            fact("held out", "   ".join(said(view.eval_figures, 3)))
+        if view is not None and view.multi.get("rows"):
+            fact("multi-run", summary_sentence(view.multi))
+        if view is not None and view.resumed and view.resumed.get("kind") != "warm":
+            fact("resumed", resume_sentence(view.resumed))
         if self.parent_run is not None:
             fact("fork of", lineage_words(self.parent_run.to_dict()))
         if self.shelf is not None:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from backprop_tui.protocol.task_figures import WORDS
+from backprop_tui.protocol.task_figures import OF_A_FUNCTION, WORDS, words_of
 from backprop_tui.protocol.text import safe_text
 
 #: Colours of series; roles `series-1` to `series-8`.
@@ -39,6 +39,7 @@ _KNOWN = {
     "step_s": Metric("seconds/step", "s", noisy=True),
     "epoch": Metric("epoch", "epochs"),
     "tokens": Metric("tokens", "tokens"),
+    "trained": Metric("trained tokens", "tokens/step", noisy=True),
 }
 for _name, _words in WORDS.items():
     _KNOWN[_name] = Metric(_words.title, _words.unit, noisy=True, beside=f"eval_{_name}")
@@ -65,7 +66,14 @@ _AXES = ("epoch", "tokens")
 
 def metric_of(name: str) -> Metric:
     """What is known of a metric; one of another version has a unit of its own and is taken as it is."""
-    return _KNOWN.get(name) or Metric(safe_text(name.replace("_", " "), limit=40), name)
+    if name in _KNOWN:
+        return _KNOWN[name]
+    held, own = name.startswith("eval_"), name.removeprefix("eval_")
+    if own.startswith(OF_A_FUNCTION):
+        words = words_of(own)
+        title = f"eval {words.title}" if held else words.title
+        return Metric(title, words.unit, noisy=not held, sparse=held, beside="" if held else f"eval_{own}")
+    return Metric(safe_text(name.replace("_", " "), limit=40), name)
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -120,7 +120,7 @@ def _lines_behind(canvas: Canvas, plot: Plot, glyphs: Glyphs) -> None:
     # Only a run's own series knows of them.
     if source is not None and (boundaries := getattr(source.store, "boundaries", ())):
         for boundary in source.to_units(np.array(boundaries, dtype=np.float64), plot.axis):
-            canvas.line_at(float(boundary), "╎" if glyphs.marks != "ascii" else "|", "muted")
+            canvas.line_at(float(boundary), glyphs.boundary, "muted")
     for end in plot.selection or ():
         canvas.line_at(end, glyphs.axis, "focus")
 

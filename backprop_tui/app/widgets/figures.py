@@ -18,7 +18,7 @@ from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.figures import Prices
 from backprop_tui.protocol.multi_words import loss
 from backprop_tui.protocol.resume_words import lineage_words
-from backprop_tui.protocol.task_figures import words_of
+from backprop_tui.protocol.task_figures import REWARD, words_of
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
 
@@ -90,7 +90,11 @@ def _loss_role(value: float | None) -> str:
 def _short(model: RunModel, width: int) -> Line:
     view = model.view
     pieces: list[Piece] = [(" loss ", "muted"), (wording.loss(view.loss), _loss_role(view.loss))]
-    if view.eval_loss is not None:
+    if REWARD in view.figures or REWARD in view.eval_figures:
+        # Where rewards are what is learnt from, the loss says little.
+        pieces = [(" reward ", "muted"), (words_of(REWARD).value(view.figures.get(REWARD)), "strong")]
+        pieces += [("  held out ", "muted"), (words_of(REWARD).value(view.eval_figures.get(REWARD)), "strong")]
+    elif view.eval_loss is not None:
         pieces += [("  eval ", "muted"), (wording.loss(view.eval_loss), _loss_role(view.eval_loss))]
         if view.best_eval_loss is not None and width >= 70:
             pieces.append((f" (best {wording.loss(view.best_eval_loss)})", "muted"))
@@ -189,6 +193,8 @@ def _best(model: RunModel) -> Piece:
     view = model.view
     if view.best_eval_loss is None:
         return ("", "muted")
+    if REWARD in view.eval_figures:
+        return ("minus the reward held out", "muted")
     if model.best:
         return ("best", "good")
     return (f"best {wording.loss(view.best_eval_loss)}", "muted")

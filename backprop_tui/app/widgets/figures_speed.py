@@ -62,8 +62,9 @@ def speed_rows(model: RunModel, glyphs: Glyphs, prices: Prices) -> list[Row]:
     share = f"of {wording.short_count(total)}" if total is not None else ""
     rows.append(Row(13, "tokens", wording.short_count(view.tokens), "text", (share, "muted")))
     seen = figures.samples_seen(view)
-    epochs = view.plan.get("epochs")
-    of = f" of {epochs:.3g}" if isinstance(epochs, (int, float)) else ""
+    # A run of a multi-run counts its own passes; the plan's are those of all runs.
+    epochs = "" if view.multi else wording.epochs(view.plan.get("epochs"))
+    of = f" of {epochs}" if epochs else ""
     note = "" if view.epoch is None else f"epoch {view.epoch:.2f}{of}"
     rows.append(_row(14, "rows seen", seen, lambda value: f"{value:,.0f}", (note, "muted")))
     if view.probe:

@@ -21,6 +21,12 @@ from backprop_tui.protocol.text import safe_text
 
 #: Cells of a run's name, of λ and drift, and of a loss.
 _NAME, _FIGURE, _LOSS = 10, 7, 9
+_MEANING = (
+    "Each line is the merged adapter after a run, with its held-out loss on every task.",
+    "λ: the share of the run that is merged. drift: 1 minus the cosine between the run's update and the merged one.",
+    "forgetting: how far earlier tasks are above their lowest loss.",
+    "backward transfer: by how much earlier tasks fell since their own run.",
+)
 
 
 def matrix_lines(known: Mapping[str, Any], width: int) -> list[Line]:
@@ -52,7 +58,7 @@ def matrix_lines(known: Mapping[str, Any], width: int) -> list[Line]:
         (fit("λ", _FIGURE, "right"), "muted"),
         (fit("drift", _FIGURE, "right"), "muted"),
     ]
-    lines.append([*heading, *((fit(short(tasks[task], _LOSS - 1), _LOSS, "right"), "muted") for task in shown)])
+    lines.append([*heading, *((fit(_task(tasks[task]), _LOSS, "right"), "muted") for task in shown)])
     lowest = {
         task: min((value for row in rows if (value := _at(row, task)) is not None), default=None) for task in shown
     }
@@ -62,8 +68,13 @@ def matrix_lines(known: Mapping[str, Any], width: int) -> list[Line]:
         lines.append(
             [(f"{len(tasks) - len(shown)} more tasks don't fit; `backprop show --json` has them all", "muted")]
         )
-    lines += [[], *_sentences(known, width)]
-    return lines
+    lines += [[], *_sentences(known, width), []]
+    return lines + [[(line, "muted")] for words in _MEANING for line in wrap(words, width)]
+
+
+def _task(name: str) -> str:
+    """A task's heading: the end of a file's name, or which rows a slice holds."""
+    return short(name.removeprefix("rows "), _LOSS - 1)
 
 
 def _beside(parts: list[Line], width: int) -> list[Line]:

@@ -9,6 +9,7 @@ from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.run_model import RunModel
 from backprop_tui.app.widgets.painted import Line, Painted, ellipsis
 from backprop_tui.protocol.states import ON_REQUEST, RunState
+from backprop_tui.protocol.task_figures import REWARD, words_of
 from backprop_tui.protocol.text import safe_text
 
 
@@ -85,6 +86,8 @@ def _state_words(model: RunModel, ascii: bool) -> list[tuple[str, str]]:
         where = f" The result is in {safe_text(view.result, limit=200)}." if view.result else ""
         samples = " b shows answers before and after." if model.samples else ""
         loss = f" Loss {wording.loss(view.loss)}." if view.loss is not None else ""
+        if (reward := view.figures.get(REWARD)) is not None:
+            loss = f" Reward {words_of(REWARD).value(reward)}."
         return [(f"{sign} Done.{loss}{samples}{where}", "good")]
     if state is RunState.STOPPED:
         return [(f"{sign} Stopped at {at}. {again}", "text")]

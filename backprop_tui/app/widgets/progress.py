@@ -11,6 +11,7 @@ from backprop_tui.app.run_model import RunModel
 from backprop_tui.app.widgets.figures_speed import moment
 from backprop_tui.app.widgets.gauge import progress
 from backprop_tui.app.widgets.painted import Line, Painted, Piece, width_of
+from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.figures import time_left, tokens_per_s
 from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.text import safe_text
@@ -61,9 +62,11 @@ def progress_words(model: RunModel, width: int, glyphs: Glyphs) -> tuple[list[Pi
         right.append((f"{gap}{doing}", "accent"))
         if view.phase_done is not None and view.phase_total:
             right.append((f" {view.phase_done:,}/{view.phase_total:,}", "muted"))
+    if (runs := number(view.multi.get("of"))) is not None:
+        right.append((f"{gap}run {view.multi.get('run', wording.UNKNOWN)}/{runs:.0f}", "text"))
     if view.epoch is not None and width >= 76:
-        epochs = view.plan.get("epochs")
-        of = f"/{epochs:.3g}" if isinstance(epochs, (int, float)) else ""
+        epochs = "" if view.multi else wording.epochs(view.plan.get("epochs"))
+        of = f"/{epochs}" if epochs else ""
         right.append((f"{gap}{'epoch ' if wide else 'e'}{view.epoch:.2f}{of}", "muted"))
     rate = tokens_per_s(view).value
     if model.state is RunState.RUNNING and rate is not None:

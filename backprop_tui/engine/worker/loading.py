@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,19 @@ def load_tokenizer(directory: Path) -> Any:
     return tokenizer
 
 
+@contextlib.contextmanager
+def _no_report(wanted: bool) -> Iterator[None]:
+    """Keep transformers from warning of weights that are new by intent; those that are missing are looked at here."""
+    teller = logging.getLogger("transformers.modeling_utils")
+    level = teller.level
+    if wanted:
+        teller.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        teller.setLevel(level)
+
+
 def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precision) -> Any:
     """The base in its number format, on its device.
 
@@ -70,16 +86,17 @@ def load_model(spec: RunSpec, directory: Path, method: Method, precision: Precis
     if scoring:
         # The score's weights are not among the base's, and their first values are random.
         torch.manual_seed(spec.optim.seed)
-        options["num_labels"] = 1
+        options |= {"id2label": {0: "score"}, "label2id": {"score": 0}}
     try:
-        model, info = (AutoModelForSequenceClassification if scoring else AutoModelForCausalLM).from_pretrained(
-            directory,
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            **options,
-        )
+        with _no_report(scoring):
+            model, info = (AutoModelForSequenceClassification if scoring else AutoModelForCausalLM).from_pretrained(
+                directory,
+                trust_remote_code=False,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **options,
+            )
     except (torch.OutOfMemoryError, MemoryError, BackpropError):
         raise
     except Exception as error:
