@@ -11,8 +11,9 @@ from backprop_tui.app.app import BackpropApp
 from backprop_tui.app.glyphs import UNICODE
 from backprop_tui.app.run_model import RunModel
 from backprop_tui.app.terminal import PROFILES, Terminal
-from backprop_tui.app.widgets.figures import figure_lines
+from backprop_tui.app.widgets.figures import figure_lines, short_line
 from backprop_tui.app.widgets.figures_speed import moment, money, seconds, watt_hours
+from backprop_tui.app.widgets.notice import notice_words
 from backprop_tui.app.widgets.progress import progress_words
 from backprop_tui.config.prices import read_prices
 from backprop_tui.config.settings import load_settings, save_setting
@@ -152,4 +153,70 @@ async def test_prices_come_from_the_settings(home: Path) -> None:
         await shows(pilot, "0.00 €")
     (home / "config" / "settings.toml").write_text("price_per_kwh = [")
     assert read_prices({}) == Prices()
+    fake.let_go()
+
+
+def test_what_became_of_a_run_is_told_only_where_it_happened() -> None:
+    """Kind of resume, parent and smaller batches: each from its event, none without it."""
+    fake = FakeRun().begin(total=40).train(4)
+    plain = text_of(model_of(fake))
+    assert not any(word in plain for word in ("attempt", "fork of", "batch", "resume"))
+    fake.add(
+        ev.RESUME,
+        kind="warm",
+        step=8,
+        differences=[],
+        skipped=[],
+        parent={"run": "x-k3f9", "step": 8, "kept": "weights"},
+    )
+    assert "fork of     k3f9 at step 8" in text_of(model_of(fake))
+    fake.attempt += 1
+    fake.add(
+        ev.ATTEMPT, attempt=2, pid=2, resume_step=4, batch={"batch_size": 2, "accumulation": 8, "eval_batch_size": 4}
+    )
+    fake.add(ev.RESUME, kind="exact", step=4, differences=[], skipped=[])
+    text = text_of(model_of(fake))
+    assert "attempt     2          exact resume" in text
+    assert "batch       2 x 8      memory ran out before" in text
+    assert "fork of" not in text
+    fake.add(ev.RESUME, kind="statistical", step=4, differences=["torch is another one."], skipped=[])
+    assert "attempt     2          statistical resume" in text_of(model_of(fake))
+    fake.let_go()
+
+
+def test_rewards_lead_where_they_are_what_is_learnt_from() -> None:
+    fake = FakeRun().begin(total=4).train(2, loss=0.0003, reward=0.75, **{"rewards/by_length/std": 0.25})
+    fake.measure(loss=-0.5, perplexity=None, reward=0.5)
+    model = model_of(fake)
+    text = text_of(model)
+    assert "minus the reward held out" in text
+    assert "reward by_length…" in text
+    line = "".join(piece for piece, _ in short_line(model, 100))
+    assert line.startswith(" reward 0.75  held out 0.5  grad")
+    fake.end()
+    assert notice_words(model_of(fake), False)[0][0].startswith("✓ Done. Reward 0.75.")
+
+
+def test_a_multi_run_counts_its_runs_and_the_passes_of_each() -> None:
+    fake = FakeRun().begin(total=8).train(4)
+    words = {"of": 2, "name": "rows 1–8", "rows": 8, "replayed": 0, "lr": 1e-3}
+    fake.add(ev.STAGE, status="begin", index=2, first_step=5, last_step=8, **words)
+    merge = {
+        "index": 1,
+        "step": 4,
+        "strategy": "slao",
+        "share": 0.707,
+        "drift": 0.25,
+        "accepted": True,
+        "reason": "",
+        "merged": 1,
+    }
+    model = model_of(fake)
+    assert "run         2 of 2     nothing merged yet" in text_of(model)
+    fake.add(ev.MERGE, **merge)
+    model = model_of(fake)
+    assert "run         2 of 2     λ 0.707  drift 0.250" in text_of(model)
+    assert "epoch 0.50 of" not in text_of(model)
+    right = "".join(words for words, _ in progress_words(model, 120, UNICODE)[2])
+    assert "run 2/2   epoch 0.50  " in right
     fake.let_go()

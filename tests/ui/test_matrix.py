@@ -49,6 +49,9 @@ async def test_the_sheet_shows_runs_shares_drift_the_matrix_and_its_figures(size
     app = BackpropApp("run", fake.run, Terminal(PROFILES["local"], False, "backprop-dark", {}, False))
     async with app.run_test(size=size) as pilot:
         await shows(pilot, "12/12")
+        assert "run 3/3" in screen_text(app)
+        if size[0] >= 120:
+            assert "3 of 3     run 3 not merged" in screen_text(app)
         await pilot.press("M")
         await shows(pilot, "multi-run  3 of 3 runs")
         text = screen_text(app)
@@ -66,7 +69,8 @@ async def test_the_sheet_shows_runs_shares_drift_the_matrix_and_its_figures(size
         for row in LOSSES:
             assert all(f"{loss:.3f}" in text for loss in row)
         await pilot.press("G")
-        await shows(pilot, "not merged, the delivered adapter")
+        await shows(pilot, "run 3 not merged, the delivered adapter")
+        await shows(pilot, "backward transfer: by how much earlier tasks fell since their own")
         await pilot.press("escape")
         await shows(pilot, "machine" if size[0] >= 120 else "12/12")
     fake.let_go()
@@ -77,6 +81,7 @@ async def test_a_single_run_says_that_it_has_no_matrix() -> None:
     app = BackpropApp("run", fake.run, Terminal(PROFILES["local"], False, "backprop-dark", {}, False))
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "2/100")
+        assert "Matrix" not in screen_text(app)
         await pilot.press("M")
         await shows(pilot, "This is a single run")
     fake.let_go()
@@ -87,8 +92,9 @@ async def test_run_boundaries_stand_in_the_chart() -> None:
     app = BackpropApp("run", fake.run, Terminal(PROFILES["local"], False, "backprop-dark", {}, False))
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "╎")
-        columns = {at for line in screen_text(app).splitlines() for at, sign in enumerate(line) if sign == "╎"}
-        assert len(columns) == 2
+        legend, *plot = [line for line in screen_text(app).splitlines() if "╎" in line]
+        assert "next run ╎" in legend
+        assert len({at for line in plot for at, sign in enumerate(line) if sign == "╎"}) == 2
     fake.let_go()
 
 

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from backprop_tui.app.app import BackpropApp
 from backprop_tui.app.glyphs import UNICODE
+from backprop_tui.app.narrate import tell
 from backprop_tui.app.run_model import RunModel
+from backprop_tui.app.terminal import PROFILES, Terminal
+from backprop_tui.app.widgets.chart import Chart
 from backprop_tui.app.widgets.chart_metrics import in_order, metric_of
 from backprop_tui.app.widgets.figures import figure_lines
 from backprop_tui.cli.main import main
@@ -23,6 +27,7 @@ from backprop_tui.store.history import History
 from backprop_tui.store.journal import JournalTail, read_events
 from backprop_tui.store.series import SeriesStore
 from tests.support.runs import HOSTILE, FakeRun
+from tests.ui.helpers import shows, until
 
 DPO = {"rewards/margin": 1.25, "rewards/accuracy": 0.75, "rewards/chosen": 0.5, "rewards/rejected": -0.75}
 
@@ -93,6 +98,8 @@ def test_the_panel_shows_the_most_telling_ones_first_and_held_out_ones_beside() 
 def test_charts_know_their_words_and_draw_what_belongs_together() -> None:
     names = ["logps/chosen", "tokens_per_s", "rewards/accuracy", "loss", "rewards/margin", "eval_rewards/margin"]
     assert in_order(names)[:3] == ["loss", "rewards/margin", "rewards/accuracy"]
+    assert metric_of("eval_rewards/by_length").title == "eval reward by_length"
+    assert metric_of("rewards/by_length").beside == "eval_rewards/by_length"
     for name in WORDS:
         metric, held = metric_of(name), metric_of(f"eval_{name}")
         assert metric.beside == f"eval_{name}"
@@ -126,3 +133,27 @@ def test_a_foreign_journal_can_name_and_say_what_it_likes() -> None:
         assert "\x1b" not in words_of(name).title
     assert words_of("rewards/margin").value(None) == "–"
     assert list(step_figures({"zz": 1, "kl": 2, "rewards/margin": 3})) == ["rewards/margin", "kl", "zz"]
+
+
+async def test_the_chart_begins_with_the_reward_and_keeps_what_is_chosen() -> None:
+    fake = FakeRun().begin().train(4, loss=0.0, reward=0.5)
+    fake.measure(loss=-0.5, perplexity=None, reward=0.5)
+    app = BackpropApp("run", fake.run, Terminal(PROFILES["local"], False, "backprop-dark", {}, False))
+    async with app.run_test(size=(120, 40)) as pilot:
+        chart = app.screen.query_one(Chart).model
+        await until(pilot, lambda: chart.metric == "reward")
+        await shows(pilot, "reward ─")
+        chart.metric = "loss"
+        fake.train(2, loss=0.0, reward=0.5)
+        fake.journal.sync()
+        await shows(pilot, "6/100")
+        assert chart.metric == "loss"
+    fake.let_go()
+
+
+def test_evaluations_are_told_in_words_and_without_a_perplexity_that_is_none() -> None:
+    fake = recorded()
+    lines = [told[1] for event in events_of(fake) if event.kind == ev.EVAL and (told := tell(event))]
+    assert "reward margin 0.9  pairs right 62 %  n=32" in lines[1]
+    assert "ppl" not in lines[1]
+    fake.let_go()

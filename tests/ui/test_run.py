@@ -18,9 +18,11 @@ from backprop_tui.app.widgets.chart import Chart
 from backprop_tui.app.widgets.gauge import bar, spark
 from backprop_tui.app.widgets.log import LogView
 from backprop_tui.app.widgets.smoothing import Ema
+from backprop_tui.engine.heat import Card, Heat
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.events import Event
-from backprop_tui.protocol.states import RunState
+from backprop_tui.protocol.limits import Limits
+from backprop_tui.protocol.states import ON_REQUEST, RunState
 from backprop_tui.store.layout import RunDir, create_run
 from backprop_tui.store.summary import load_summary
 from tests.support.engines import events, no_engine_left, started
@@ -90,9 +92,29 @@ async def test_a_crash_is_never_called_running() -> None:
 
 async def test_paused_says_how_to_go_on() -> None:
     fake = FakeRun().begin().train(3)
-    fake.add(ev.STATE, state="paused", reason="asked")
+    fake.add(ev.STATE, state="paused", reason=ON_REQUEST)
     async with app_on(fake.run).run_test(size=(120, 40)) as pilot:
-        await screen_text(pilot, "Paused at step 3. p goes on, x stops.")
+        text = await screen_text(pilot, "Paused at step 3. p goes on, x stops.")
+        assert ON_REQUEST not in text.split("info")[0]
+        await pilot.press("r")
+        await screen_text(pilot, "This run is paused: p goes on.")
+    fake.let_go()
+
+
+async def test_a_pause_that_nobody_asked_for_says_why() -> None:
+    """Heat, as the host's policy words it: what happened, when it goes on by itself, and the key to go on at once."""
+    heat = Heat(Limits(heat_readings=1))
+    *_, alert, pause = heat.take([Card(0, 91.0)], 0.0, RunState.RUNNING)
+    fake = FakeRun().begin().train(3)
+    fake.add(ev.ALERT, code=alert.code, severity=alert.severity, cause=alert.words, next=alert.following, step=3)
+    for size in ((120, 40), (80, 24)):
+        async with app_on(fake.run).run_test(size=size) as pilot:
+            await screen_text(pilot, "  Wait, or press p to go on at once.")
+    fake.add(ev.STATE, state="paused", reason=pause.words)
+    for size in ((120, 40), (80, 24)):
+        async with app_on(fake.run).run_test(size=size) as pilot:
+            text = await screen_text(pilot, "Paused at step 3. p goes on, x stops.")
+            assert "  GPU 0 is at 91 °C; goes on by itself at " in text
     fake.let_go()
 
 

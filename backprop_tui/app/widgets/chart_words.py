@@ -38,7 +38,7 @@ def facts(model: ChartModel, width: int, glyphs: Glyphs) -> Line:
     words: list[Piece] = []
     if plots and len(plots) == 1 and not plots[0].crowded:
         words += _key(plots[0].curves, glyphs)
-        if any(curve.source.store.boundaries for curve in plots[0].curves):
+        if any(getattr(curve.source.store, "boundaries", ()) for curve in plots[0].curves):
             words += [("  next run ", "muted"), (glyphs.boundary, "muted")]
     elif model.cursor is not None:
         words += [*_step(model), *_happened(model, glyphs)]

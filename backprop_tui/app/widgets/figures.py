@@ -58,7 +58,7 @@ class Figures(Painted, can_focus=True):
         if self._model is None:
             return []
         if self.one_line:
-            return [_short(self._model, width)]
+            return [short_line(self._model, width)]
         return figure_lines(self._model, width, height, glyphs_of(self), self.prices)
 
 
@@ -80,14 +80,15 @@ def figure_lines(model: RunModel, width: int, height: int, glyphs: Glyphs, price
 
 
 def _label(rows: Sequence[Row]) -> int:
-    return max((min(_LABELS, len(row.title) + 2) for row in rows), default=_LABEL)
+    return max(_LABEL, *(min(_LABELS, len(row.title) + 2) for row in rows), 0)
 
 
 def _loss_role(value: float | None) -> str:
     return "bad" if value is not None and not math.isfinite(value) else "strong"
 
 
-def _short(model: RunModel, width: int) -> Line:
+def short_line(model: RunModel, width: int) -> Line:
+    """The most important figures on one line."""
     view = model.view
     pieces: list[Piece] = [(" loss ", "muted"), (wording.loss(view.loss), _loss_role(view.loss))]
     if REWARD in view.figures or REWARD in view.eval_figures:

@@ -31,7 +31,7 @@ class Row:
 
     def line(self, label: int) -> Line:
         """Title, value, note, in columns."""
-        title = f" {self.title[: label - 2]:<{label - 1}}"
+        title = f" {self.title if len(self.title) < label - 1 else self.title[: label - 3] + '…':<{label - 1}}"
         return (
             ((title, "muted"), (f"{self.value:<10} ", self.role), self.note)
             if self.value
