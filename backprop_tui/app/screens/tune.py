@@ -433,7 +433,10 @@ class TuneScreen(Room):
         except BackpropError as error:
             ask.say_refused(self, error)
             return
-        body = launch_body(spec, self.draft, self._prospect.estimate(spec))
+        prospect = self._prospect
+        words, role = verdict(prospect, spec)
+        problem = words if role == "bad" else ""
+        body = launch_body(spec, self.draft, prospect.estimate(spec), prospect.plan(spec), problem)
         go = partial(confirm_rewards, self, spec, lambda: self._start(spec), partial(ask.say_refused, self))
         ask.ask_launch(self, body, go)
 

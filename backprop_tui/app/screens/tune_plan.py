@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from backprop_tui.launch.plan.forecast import Forecast
     from backprop_tui.protocol.spec import RunSpec
 
-#: Parts of the memory in the words of a narrow column.
-_PARTS = {
-    "weights": "weights", "adapters": "adapters", "gradients": "gradients", "optimiser": "optimiser",
-    "activations": "activations", "logits": "logits", "workspace": "workspace",
-}  # fmt: skip
+#: Cells of a fact's name and of its value.
+_NAME, _VALUE = 13, 8
 _BASIS = {"measured": "measured", "scaled": "by other runs", "guess": "a guess", "unknown": ""}
 
 
@@ -37,40 +34,62 @@ def estimate_lines(
     held = "own file" if has_eval_file(spec) else wording.count(found.eval_rows)
     if width >= 60:
         return _compact(spec, found, plan, steps, width, check)[: max(1, height)]
-    rows: list[tuple[str, str, str]] = []
-    if plan is not None and plan.memory is not None:
-        room = f"of {wording.size(plan.room)}" if plan.room is not None else ""
-        rows.append(("memory", wording.size(plan.peak), room))
-        parts = [(name, size) for name, size in plan.memory.parts.items() if size]
-        parts.append(("process", plan.process))
-        parts.sort(key=lambda part: -part[1])
-        shown = parts[: max(2, height - 8)]
-        rows += [(f"  {_PARTS.get(name, name)}", wording.size(size), "") for name, size in shown]
-    else:
-        why = "working it out" if plan is None else safe_text(plan.memory_reason, limit=200)
-        rows.append(("memory", wording.UNKNOWN, why))
-    per = f"({found.steps_per_epoch:,} an epoch)" if found.steps_per_epoch else ""
-    share = ""
-    if found.trained_parameters and found.parameters:
-        share = f"of {wording.short_count(found.parameters)} ({wording.percent(found.trained_parameters / found.parameters)})"
-    rows += [
-        ("rows", wording.count(found.train_rows), f"{held} held out"),
+    memory: list[Line] = []
+    rest = [
+        ("rows", wording.count(found.train_rows), "own eval file" if has_eval_file(spec) else f"{held} held out"),
         ("batch", f"{spec.effective_batch:,}", "rows a step"),
-        ("steps", wording.count(steps), per),
+        ("steps", wording.count(steps), f"{found.steps_per_epoch:,} an epoch" if found.steps_per_epoch else ""),
         ("tokens", wording.short_count(plan.tokens if plan else None), _learnt(plan)),
-        ("trains", wording.short_count(found.trained_parameters), share),
-        ("time", wording.duration(plan.seconds if plan else None), _span(plan)),
+        ("trains", wording.short_count(found.trained_parameters), _share(found)),
+        *_time(plan),
         ("disk", wording.size(plan.disk if plan else None), f"keeps {spec.run.keep}"),
     ]
     if plan is not None and plan.cost is not None:
-        rows.append(("cost", f"{plan.cost:.2f} {plan.currency}".rstrip(), ""))
-    lines: list[Line] = []
-    for name, value, note in rows:
-        lead, figure = fit(name, 14), f"{value} "
-        rest = fit(note, max(0, width - 14 - len(figure)))
-        role = "strong" if value[:1].isdigit() and not name.startswith(" ") else "text"
-        lines.append(((lead, "muted"), (figure, role), (rest, "muted")))
-    return lines[:height]
+        rest.append(("cost", f"{plan.cost:.2f} {plan.currency}".rstrip(), ""))
+    if plan is not None and plan.memory is not None:
+        room = f"of {wording.size(plan.room)}" if plan.room is not None else ""
+        memory = [_line("memory", wording.size(plan.peak), room, width)]
+        memory += [
+            _line(f" {name}", wording.size(size), "", width) for name, size in _parts(plan, height - 1 - len(rest))
+        ]
+    else:
+        why = "working it out" if plan is None else safe_text(plan.memory_reason, limit=200)
+        memory = [_line("memory", wording.UNKNOWN, "", width), *([((line, "muted"),) for line in wrap(why, width)])]
+    return [*memory, *(_line(*row, width) for row in rest)][:height]
+
+
+def _line(name: str, value: str, note: str, width: int) -> Line:
+    """A fact in three columns; the parts of one that begin with a blank are quieter."""
+    lead, figure = fit(name, _NAME), f"{value:<{_VALUE}} "
+    role = "strong" if value[:1].isdigit() and not name.startswith(" ") else "text"
+    return ((lead, "muted"), (figure, role), (fit(note, max(0, width - _NAME - len(figure))), "muted"))
+
+
+def _parts(plan: Forecast, most: int) -> list[tuple[str, int]]:
+    """Parts of the peak, the largest first; those there is no room for are summed up."""
+    assert plan.memory is not None
+    parts = [(name, size) for name, size in plan.memory.parts.items() if size]
+    parts = sorted([*parts, ("process", plan.process)], key=lambda part: -part[1])
+    most = max(2, most)
+    if len(parts) <= most:
+        return parts
+    return [*parts[: most - 1], ("others", sum(size for _, size in parts[most - 1 :]))]
+
+
+def _time(plan: Forecast | None) -> list[tuple[str, str, str]]:
+    """How long, between what, and what that rests on."""
+    if plan is None or plan.seconds is None:
+        return [("time", wording.UNKNOWN, ""), (" rate", "known after some steps" if plan is not None else "", "")]
+    low, high = wording.duration(plan.seconds_low), wording.duration(plan.seconds_high)
+    between = f"up to {high}" if plan.rate.basis == "guess" else f"{low} to {high}"
+    return [("time", wording.duration(plan.seconds), between), (" rate", _BASIS[plan.rate.basis], "")]
+
+
+def _share(found: Estimate) -> str:
+    if not found.trained_parameters or not found.parameters:
+        return ""
+    share = wording.percent(found.trained_parameters / found.parameters)
+    return f"{share} of {wording.short_count(found.parameters)}"
 
 
 def _compact(
@@ -90,18 +109,8 @@ def _compact(
 def _learnt(plan: Forecast | None) -> str:
     if plan is None or plan.trained_tokens is None:
         return ""
-    about = "" if plan.exact else "about "
+    about = "" if plan.exact else "~"
     return f"{about}{wording.short_count(plan.trained_tokens)} learnt"
-
-
-def _span(plan: Forecast | None) -> str:
-    if plan is None:
-        return ""
-    if plan.seconds is None:
-        return "after the first steps"
-    if plan.rate.basis == "guess":
-        return f"a guess, to {wording.duration(plan.seconds_high)}"
-    return f"{wording.duration(plan.seconds_low)} to {wording.duration(plan.seconds_high)}, {_BASIS[plan.rate.basis]}"
 
 
 def verdict(prospect: Prospect, spec: RunSpec) -> tuple[str, str]:

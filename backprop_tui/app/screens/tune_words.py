@@ -21,6 +21,7 @@ from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
     from backprop_tui.config.presets import Preset
+    from backprop_tui.launch.plan.forecast import Forecast
     from backprop_tui.protocol.fields import Setting
     from backprop_tui.protocol.spec import RunSpec
 
@@ -35,6 +36,19 @@ _ZERO = {
     "neftune": "off",
     "eval_every": "only at the end",
     "save_every": "only at the end",
+    "run_rows": "all, evenly",
+    "lr_last": "as the first",
+    "patience": "off",
+    "cool_down": "none",
+    "devices": "every GPU",
+    "kl_weight": "off",
+}
+#: What an objective learns from, in the words of the launch dialog.
+_LEARNS = {
+    "sft": "from chats or text",
+    "preference": "from pairs of answers",
+    "unpaired": "from answers marked good or bad",
+    "prompt": "from rewards of its own answers",
 }
 
 
@@ -77,6 +91,8 @@ def form_fields(spec: RunSpec, base: RunSpec, *, advanced: bool) -> tuple[list[F
         text = setting_words(setting, value)
         if setting.key == "name" and not value:
             text = f"{safe_text(spec.title, limit=60)} (auto)"
+        if setting.key == "reward_functions" and not value:
+            text = "all of the file (auto)" if spec.grpo.reward_file else "similarity (auto)"
         fields.append(
             FormField(
                 key=setting.key,
@@ -84,13 +100,20 @@ def form_fields(spec: RunSpec, base: RunSpec, *, advanced: bool) -> tuple[list[F
                 title=setting.title,
                 text=text,
                 edit=_edit_words(setting, value),
-                unit="" if "%" in text or value in (None, 0) else setting.unit,
+                unit="" if "%" in text or value in (None, 0) else _unit(setting.unit, value),
                 note=setting_words(setting, before) if changed else "",
                 changed=changed,
                 choices=setting.kind in ("choice", "bool") or setting.key in _PICKED,
             )
         )
     return fields, hidden
+
+
+def _unit(unit: str, value: Any) -> str:
+    """`1 process`, `2 processes`; units that are signs, such as s, stay."""
+    if value != 1 or len(unit) < 3 or not unit.endswith("s"):
+        return unit
+    return unit[:-2] if unit.endswith("sses") else unit[:-1]
 
 
 def setting_words(setting: Setting, value: Any) -> str:
@@ -149,19 +172,27 @@ def changes_lines(differences: Sequence[tuple[Setting, Any, Any]], width: int, h
     return [*lines, (), (("y", "key"), ("  copy as TOML", "muted"))]
 
 
-def launch_body(spec: RunSpec, draft: Draft, found: Estimate) -> Content:
-    """Exactly what will be started."""
+def launch_body(
+    spec: RunSpec, draft: Draft, found: Estimate, plan: Forecast | None = None, problem: str = ""
+) -> Content:
+    """Exactly what will be started, what it is expected to take, and what the checks hold against it."""
+    from backprop_tui.protocol.parts.task import ROWS_OF
+
     adapter = "all weights" if spec.model.method == "full" else f"rank {spec.lora.rank}, alpha {spec.lora.alpha}"
-    steps = "known after packing" if found.steps is None and spec.data.packing else wording.count(found.steps)
+    total = plan.steps if plan is not None and plan.steps is not None else found.steps
+    steps = "known after packing" if total is None and spec.data.packing else wording.count(total)
     differences = draft.differences()
     rows = [
         ("name", spec.title),
         ("model", spec.model.base),
         ("data", spec.data.path),
         ("preset", f"{spec.preset}, {len(differences)} changed" if differences else spec.preset),
+        ("learns", f"{spec.task.objective}, {_LEARNS[ROWS_OF[spec.task.objective]]}"),
         ("method", f"{spec.model.method}, {adapter}"),
+        *([("runs", _runs(spec))] if spec.multi.multi != "off" else []),
         ("steps", f"{steps}, {spec.effective_batch:,} rows each"),
-        ("saves", _every(spec.run.save_every, found.steps) + f", newest {spec.run.keep} kept"),
+        ("takes", _takes(plan)),
+        ("saves", _every(spec.run.save_every, total) + f", newest {spec.run.keep} kept"),
         ("folder", str(paths.runs_dir())),
     ]
     lines = [
@@ -170,8 +201,22 @@ def launch_body(spec: RunSpec, draft: Draft, found: Estimate) -> Content:
     for setting, before, after in differences[:8]:
         words = f"{setting.title}: {setting_words(setting, before)} → {setting_words(setting, after)}"
         lines.append(Content.assemble((" " * 10, ""), Content(safe_text(words, limit=100)).stylize("$bp-accent")))
+    if problem:
+        lines += [Content(""), Content(f"! {safe_text(problem, limit=300)}").stylize("$bp-bad")]
     lines += [Content(""), Content("It goes on when you leave; come back any time.")]
     return Content("\n").join(lines)
+
+
+def _runs(spec: RunSpec) -> str:
+    if spec.multi.multi == "windows":
+        return f"{spec.multi.runs}, on slices of the data, merged by {spec.multi.merge}"
+    return f"one for each dataset, merged by {spec.multi.merge}"
+
+
+def _takes(plan: Forecast | None) -> str:
+    memory, seconds = (plan.peak, plan.seconds) if plan is not None else (None, None)
+    time = "time known after some steps" if seconds is None else f"about {wording.duration(seconds)}"
+    return f"{time}, {f'{wording.size(memory)} of memory' if memory is not None else 'memory not known'}"
 
 
 def _every(value: float, steps: int | None) -> str:

@@ -23,7 +23,7 @@ class MultiPart(Part):
     multi: Multi = setting(
         "off",
         "multi-run",
-        "windows trains run after run on slices of the data, datasets on one source of ` + ` after the other",
+        "off, a run for each slice (windows) or each source of A + B (datasets)",
     )
     runs: int = setting(5, "runs", "slices the data is cut into, a run each", when="multi=windows", ge=2, le=100)
     run_rows: int = setting(

@@ -29,7 +29,7 @@ class TaskPart(Part):
     objective: Objective = setting(
         "sft",
         "objective",
-        "sft imitates answers; dpo, orpo, simpo learn from pairs, kto from marked answers, grpo from rewards; reward scores",
+        "sft imitates; dpo, orpo, simpo take pairs, kto marked answers, grpo rewards; reward learns to score",
     )
     beta: float = setting(
         0.1,
