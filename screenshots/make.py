@@ -26,7 +26,7 @@ async def shoot(shot: Shot, size: tuple[int, int], out: Path) -> list[Path]:
     from backprop_tui.store.layout import find_run
 
     terminal = Terminal(PROFILES["local"], False, THEMES[0], {}, False, title=False, restore=False, hold=False)
-    app = BackpropApp(shot.room, find_run(None), terminal)
+    app = BackpropApp(shot.room, find_run(shot.run), terminal)
     made = []
     async with app.run_test(size=size, notifications=False, tooltips=False) as pilot:
         await shot.prepare(pilot)

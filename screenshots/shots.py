@@ -18,11 +18,12 @@ _BETWEEN = 0.25
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture: its name, the room the app opens with, and what is done then."""
+    """A picture: its name, the room the app opens with, what is done then, and which run is open (the newest)."""
 
     name: str
     room: str
     prepare: Callable[[Any], Awaitable[None]]
+    run: str | None = None
 
 
 def text_of(pilot: Any) -> str:
@@ -83,6 +84,46 @@ async def _tune(pilot: Any) -> None:
     await until(pilot, "checking", absent=True)
 
 
+async def _plan(pilot: Any) -> None:
+    await _tune(pilot)
+    await _find(pilot, "/objective")
+    await pilot.press("right")
+    await until(pilot, "sft → dpo" if pilot.app.size.width >= 110 else "1 changed")
+    await _find(pilot, "/multi-run")
+    await pilot.press("right")
+    await until(pilot, "checking", absent=True)
+    await pilot.press("g")
+    await until(pilot, "Launch this run")
+
+
+async def _find(pilot: Any, words: str) -> None:
+    for letter in words:
+        await pilot.press({"/": "slash", "-": "minus"}.get(letter, letter))
+    await pilot.press("enter")
+
+
+async def _dpo(pilot: Any) -> None:
+    await until(pilot, "60/60")
+    await until(pilot, "reward margin")
+
+
+async def _matrix(pilot: Any) -> None:
+    await until(pilot, "48/48")
+    await pilot.press("M")
+    await until(pilot, "backward transfer")
+
+
+async def _multi(pilot: Any) -> None:
+    await until(pilot, "48/48")
+    await until(pilot, "next run")
+
+
+async def _checkpoints(pilot: Any) -> None:
+    await _runs(pilot)
+    await pilot.press("down", "down", "down", "C")
+    await until(pilot, "checkpoints of demo-dpo")
+
+
 async def _settings(pilot: Any) -> None:
     await _run(pilot)
     await pilot.press("f3")
@@ -98,9 +139,14 @@ async def _help(pilot: Any) -> None:
 SHOTS = (
     Shot("data", "data", _data),
     Shot("tune", "tune", _tune),
+    Shot("plan", "tune", _plan),
     Shot("run", "run", _run),
+    Shot("dpo", "run", _dpo, "demo-dpo"),
+    Shot("multi", "run", _multi, "demo-slao"),
+    Shot("matrix", "run", _matrix, "demo-slao"),
     Shot("samples", "run", _samples),
     Shot("runs", "runs", _runs),
+    Shot("checkpoints", "runs", _checkpoints),
     Shot("compare", "runs", _compare),
     Shot("settings", "run", _settings),
     Shot("help", "run", _help),

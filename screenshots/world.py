@@ -20,13 +20,21 @@ RECORDING = HERE / "recording"
 PLACE = Path("/tmp/backprop-screenshots")
 #: The newest recorded run is shown as it stood after this step.
 LIVE_STEP = 74
-#: What is recorded: the demo, and the demo with settings that another run is compared with.
-RECORDED: dict[str, dict[str, Any]] = {
-    "demo": {},
-    "bold": {"learning_rate": 3e-3, "rank": 4, "alpha": 8, "name": "demo-bold"},
+#: What is recorded, by preset and changes: a multi-run, one that learns from pairs, the demo with settings that another run
+#: is compared with, and the demo itself, last.
+RECORDED: dict[str, tuple[str, dict[str, Any]]] = {
+    "multi": (
+        "demo",
+        {"multi": "windows", "runs": 4, "steps": 12, "replay": 0.2, "learning_rate": 3e-4, "name": "demo-slao"},
+    ),
+    "dpo": ("dpo", {"path": "demo", "steps": 60, "eval_every": 10, "learning_rate": 5e-5, "name": "demo-dpo"}),
+    "bold": ("demo", {"learning_rate": 3e-3, "rank": 4, "alpha": 8, "name": "demo-bold"}),
+    "demo": ("demo", {}),
 }
 #: Runs as they are listed, oldest first: the end of the id, which recording, and how many days before the live one.
-_LISTED = (("c4yd", "demo", 2), ("m8te", "bold", 1), ("8fcg", "demo", 0))
+_LISTED = (("w2hn", "multi", 4), ("q5rx", "dpo", 3), ("c4yd", "demo", 2), ("m8te", "bold", 1), ("8fcg", "demo", 0))
+#: The run whose checkpoints lie on the disk, and the one of them that is pinned.
+_SAVED, PINNED = "dpo", 54
 
 
 def settle_in() -> None:
@@ -49,7 +57,7 @@ def leave() -> None:
 
 
 def record() -> None:
-    """Run the demo through the real engine, twice, and keep run.json and the journals."""
+    """Run the demo through the real engine in every way, and keep run.json and the journals."""
     from backprop_tui.config.presets import preset_spec
     from backprop_tui.launch.session import RunSession
     from backprop_tui.launch.start import start_run
@@ -60,8 +68,9 @@ def record() -> None:
                 pass
 
     shutil.rmtree(RECORDING, ignore_errors=True)
-    for name, changes in RECORDED.items():
-        run = start_run(preset_spec("demo", overrides=changes))
+    os.environ["BACKPROP_START_LIMIT"] = "0"
+    for name, (preset, changes) in RECORDED.items():
+        run = start_run(preset_spec(preset, overrides=changes))
         asyncio.run(follow())
         kept = RECORDING / name
         kept.mkdir(parents=True)
@@ -72,8 +81,24 @@ def record() -> None:
         shutil.rmtree(run.path)
 
 
+def _saved(run: Any) -> None:
+    """The checkpoints that the journal says are there, as large as it says, one of them pinned."""
+    from backprop_tui.store import checkpoints, pins
+
+    events = [json.loads(line) for line in run.journal_file.read_text().splitlines()]
+    gone = {event["data"]["step"] for event in events if event["kind"] == "checkpoint_removed"}
+    for event in events:
+        if event["kind"] == "checkpoint" and event["data"]["step"] not in gone:
+            step = event["data"]["step"]
+            place = checkpoints.staging(run, step)
+            with (place / "adapter_model.safetensors").open("wb") as weights:
+                weights.truncate(event["data"]["bytes"])
+            checkpoints.publish(place, run.checkpoint(step), step=step, fingerprint={})
+    pins.pin(run, PINNED)
+
+
 def stage() -> tuple[Any, float]:
-    """Lay out the runs: two finished ones, and one cut short whose lock is held. Gives the lock and the time it is."""
+    """Lay out the runs: finished ones, and one cut short whose lock is held. Gives the lock and the time it is."""
     from backprop_tui.config import paths
     from backprop_tui.store.layout import RunDir
     from backprop_tui.store.locks import RunLock
@@ -92,6 +117,8 @@ def stage() -> tuple[Any, float]:
             lines = lines[: cut + 1]
             now, live = json.loads(lines[-1])["wall"], run
         run.journal_file.write_bytes(b"".join(lines))
+        if recording == _SAVED:
+            _saved(run)
     assert live is not None
     files = PLACE / "chats"
     files.mkdir()

@@ -120,7 +120,8 @@ def test_data_model_preset_and_run_names_on_the_tune_screen(folder: Path, size: 
         terminal.send("\r")
         terminal.wait_for(lambda text: "Not started" not in text)
         terminal.send("\x1b[Z")
-        terminal.send("\x1b[C\x1b[B\x1b[C\x1b[B\x1b[C\x1b[B\x1b[C\x1b[B")
+        # Both axes move in the list; the own one stands before the classic presets and the two that sort after its name.
+        terminal.send("\x1b[F" + "\x1b[D\x1b[A" * 2 + "\x1b[D")
         terminal.wait_for(r"own ␛\]")
         terminal.send("q")
         assert terminal.wait() == 0

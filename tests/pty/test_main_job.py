@@ -34,7 +34,7 @@ def test_pick_tune_launch_watch_steer_leave_return_stop() -> None:
         app.wait_for(r"\[2 Tune\]")
         app.send(BACK_TAB)
         app.wait_for(r"▸ preset ")
-        app.send("jjj")
+        app.send("jj")
         app.wait_for(r"max length +128 tokens")
         # In one burst, as a slow link delivers it: find the setting, open it, replace its value.
         app.send("/steps" + ENTER + ENTER + CLEAR_LINE + "100000" + ENTER)

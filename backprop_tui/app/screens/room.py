@@ -37,6 +37,8 @@ class Room(Screen[Any]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_STACKED, "-std"), (_FRAMED, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-low"), (24, "-mid"), (36, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = ""
+    #: The panel that has the focus when the room opens, where it isn't the first one.
+    OPENS: ClassVar[str] = ""
     #: Whether the room is remembered between starts, and whether it lies over another one.
     kept = True
     OVER = False
@@ -152,14 +154,15 @@ class Room(Screen[Any]):
         self._step(-1)
 
     def on_mount(self) -> None:
-        """Focus the first panel."""
+        """Focus the panel that is worked in first."""
         self.show_context()
         panels = self.panels()
         if panels and self.focused is None:
+            first = next((panel for panel in panels if panel.id == self.OPENS), panels[0])
             if self.backprop.is_up:
-                self.show_panel(panels[0])
+                self.show_panel(first)
             else:
-                self._focus_later(panels[0])
+                self._focus_later(first)
         if self.kept and self.backprop.keeper is not None:
             self.call_after_refresh(self.backprop.keeper.recall, self)
 

@@ -54,6 +54,7 @@ class TuneScreen(Room):
     """Presets left, settings in the middle, estimate, checks and changes right; stacked where it is narrower."""
 
     ROOM = "tune"
+    OPENS = "settings-panel"
     CSS_PATH = "tune.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(keys.SCREEN)]
 
@@ -149,8 +150,6 @@ class TuneScreen(Room):
             self.backprop.say(str(usual.problems[0]), "warn")
         self.refresh_all()
         self.form.go_to(self._field_left)
-        if self.focused is None or self.focused is self.presets:
-            self.set_focus(self.form.lines)
 
     # -- showing ------------------------------------------------------------------------------------------------------
 
