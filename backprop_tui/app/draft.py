@@ -6,106 +6,51 @@ imported only when a spec is asked for, so the first screen paints without it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backprop_tui.app.draft_choice import Choice, choice_of
+from backprop_tui.app.draft_presets import DEMO, write_preset
 from backprop_tui.app.scans import Reading, Scans
 from backprop_tui.config import paths
-from backprop_tui.protocol.errors import BackpropError, UnavailableError, UsageError
+from backprop_tui.protocol.errors import UsageError
 
 if TYPE_CHECKING:
     from backprop_tui.config.advice import Sizes
-    from backprop_tui.config.presets import Preset
     from backprop_tui.protocol.fields import Setting
     from backprop_tui.protocol.spec import DataPart, RunSpec
 
-DEMO = "demo"
-_PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,39}")
 #: Settings that belong to one run, not to a preset.
 _NOT_IN_PRESETS = frozenset({"name", "path", "eval_path", "columns", "base", "revision"})
 _UNDO_DEPTH = 200
-#: Values of settings that a file of JSON gives back as they were, and mappings of columns remembered at most.
-_PLAIN = (str, int, float, bool, type(None))
-_MAPPINGS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    data: str | None = None
-    model: str | None = None
-    preset: str = "balanced"
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    #: Which column is what, by the data it was said of: another file has other columns.
-    mappings: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Usual:
-    """Where a new draft starts: the presets there are, the person's usual model and preset, and what was wrong."""
-
-    presets: Mapping[str, Preset]
-    model: str
-    preset: str
-    problems: tuple[BackpropError, ...]
-
-
-def read_usual() -> Usual:
-    """Read presets and settings, and import what specs need; for a thread, once."""
-    from backprop_tui.config.presets import DEFAULT_PRESET, load_presets, preset_problems
-    from backprop_tui.config.settings import load_settings
-    from backprop_tui.protocol import fields
-
-    fields.settings()
-    presets, problems = load_presets(), [*preset_problems()]
-    model, preset = DEMO, DEFAULT_PRESET
-    try:
-        settings = load_settings()
-        model, preset = settings.model, settings.preset
-    except BackpropError as error:
-        return Usual(presets, model, preset, (*problems, error))
-    return Usual(presets, model, preset if preset in presets else DEFAULT_PRESET, tuple(problems))
 
 
 class Draft:
     """Choices made so far, with undo. `data` and `model` None mean what the preset or the spec's default says."""
 
     def __init__(self, *, data: str | None = None, model: str | None = None, preset: str = "balanced") -> None:
-        self._now = _Choice(data, model, preset)
-        self._past: list[_Choice] = []
-        self._built: tuple[_Choice, RunSpec] | None = None
-        self._recalled: _Choice | None = None
+        self._now = Choice(data, model, preset)
+        self._past: list[Choice] = []
+        self._built: tuple[Choice, RunSpec] | None = None
+        self._recalled: Choice | None = None
         self._sizes: tuple[str, str, Sizes] | None = None
         self.scans = Scans()
 
     def begin(self, *, model: str, preset: str) -> None:
         """Take the person's usual model and preset, unless something has been chosen already."""
-        if not self._past and self._now == _Choice(data=self._now.data):
+        if not self._past and self._now == Choice(data=self._now.data):
             self._now = replace(self._now, model=None if model == DEMO else model, preset=preset)
 
     def remember(self) -> dict[str, Any]:
-        """The choices as JSON-ready words; empty when nothing was ever chosen. What JSON can't hold is left out."""
-        now = self._now
-        if not self._past and self._recalled is None:
-            return {}
-        plain = {key: value for key, value in now.overrides.items() if isinstance(value, _PLAIN)}
-        return {
-            "data": now.data, "model": now.model, "preset": now.preset, "overrides": plain,
-            "mappings": dict(list(now.mappings.items())[-_MAPPINGS:]),
-        }  # fmt: skip
+        """The choices as JSON-ready words; empty when nothing was ever chosen."""
+        return self._now.to_words() if self._past or self._recalled is not None else {}
 
     def recall(self, words: Mapping[str, Any]) -> None:
-        """Take remembered choices back; whatever is odd is left out, and what does not fit is dropped when it is used."""
-        preset, overrides, mappings = words.get("preset"), words.get("overrides"), words.get("mappings")
-        if not words:
-            return
-        self._now = self._recalled = _Choice(
-            _text(words.get("data")), _text(words.get("model")), preset if isinstance(preset, str) else self.preset,
-            {key: value for key, value in _pairs(overrides) if isinstance(value, _PLAIN)},
-            {key: value for key, value in _pairs(mappings) if isinstance(value, str)},
-        )  # fmt: skip
+        """Take remembered choices back; what does not fit is dropped when it is used."""
+        if words:
+            self._now = self._recalled = choice_of(words, self.preset)
 
     @property
     def data(self) -> str:
@@ -153,7 +98,7 @@ class Draft:
                 if self._now is not self._recalled:
                     raise
                 # Another version wrote these, or the preset is gone: data and model are kept, the settings start anew.
-                self._now = _Choice(self._now.data, self._now.model, mappings=self._now.mappings)
+                self._now = Choice(self._now.data, self._now.model, mappings=self._now.mappings)
                 built = self._build(self._now)
             self._built = (self._now, built)
         return self._built[1]
@@ -188,7 +133,7 @@ class Draft:
     def columns_of(self, words: str) -> str:
         """Which column is what in a dataset, as it was said; empty goes by the columns' names."""
         if words == self.data:
-            return str(self._now.overrides.get("columns", ""))
+            return self._now.columns
         return self._now.mappings.get(words, "")
 
     @property
@@ -203,11 +148,11 @@ class Draft:
         Raises:
             UsageError: the settings don't fit together.
         """
-        mappings = {**self._now.mappings, words: columns}
+        wanted = replace(self._now, mappings={**self._now.mappings, words: columns})
         if words == self.data:
-            self._try(replace(self._now, mappings=mappings, overrides=_with_columns(self._now.overrides, columns)))
+            self._try(wanted.with_columns(columns))
         else:
-            self._change(replace(self._now, mappings=mappings))
+            self._change(wanted)
 
     def learn(self, sizes: Sizes) -> bool:
         """Note what is known of the model and the rows; what the preset leaves to advice follows it while they are chosen.
@@ -235,12 +180,8 @@ class Draft:
 
     def use_data(self, words: str) -> None:
         """Train on this data (`demo`, a file, a folder, a mixture), with the mapping of columns that was made for it."""
-        if words == self.data:
-            self._change(replace(self._now, data=words))
-            return
-        mappings = {**self._now.mappings, self.data: str(self._now.overrides.get("columns", ""))}
-        overrides = _with_columns(self._now.overrides, mappings.get(words, ""))
-        self._change(replace(self._now, data=words, mappings=mappings, overrides=overrides))
+        same = words == self.data
+        self._change(replace(self._now, data=words) if same else self._now.with_data(words, self.data))
 
     def use_model(self, base: str) -> None:
         """Start from this model: directory, hub id or `demo`."""
@@ -337,33 +278,22 @@ class Draft:
             UsageError: the name will not do or is taken.
             UnavailableError: the file can't be written.
         """
-        from backprop_tui.config.files import replace_file
-        from backprop_tui.config.view_only import refuse_if_view_only
-
-        refuse_if_view_only()
-        check_preset_name(name)
-        file = paths.config_dir() / "presets" / f"{name}.toml"
-        try:
-            replace_file(file, self.to_toml(title=name, shareable=True))
-        except OSError as error:
-            raise UnavailableError(
-                "CONFIG_NOT_WRITABLE", f"{file} can't be written: {error.strerror}.", "Make the directory writable."
-            ) from None
+        file = write_preset(name, self.to_toml(title=name, shareable=True))
         own = {key: value for key, value in self._now.overrides.items() if key in _NOT_IN_PRESETS}
         self._change(replace(self._now, preset=name, overrides=own))
         return file
 
-    def _try(self, wanted: _Choice) -> None:
+    def _try(self, wanted: Choice) -> None:
         self._built = (wanted, self._build(wanted))
         self._change(wanted)
 
-    def _change(self, wanted: _Choice) -> None:
+    def _change(self, wanted: Choice) -> None:
         if wanted != self._now:
             self._past.append(self._now)
             del self._past[:-_UNDO_DEPTH]
             self._now = wanted
 
-    def _build(self, wanted: _Choice) -> RunSpec:
+    def _build(self, wanted: Choice) -> RunSpec:
         from backprop_tui.config.presets import preset_spec
 
         own: dict[str, Any] = dict(wanted.overrides)
@@ -375,35 +305,6 @@ class Draft:
         fits = known is not None and known[:2] == (wanted.model or DEMO, wanted.data or DEMO)
         sizes = known[2] if known is not None and fits else None
         return preset_spec(wanted.preset, _local_model(wanted.model or DEMO), own, sizes=sizes)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value and "\0" not in value else None
-
-
-def _pairs(value: Any) -> list[tuple[str, Any]]:
-    return [(str(key), found) for key, found in value.items()] if isinstance(value, dict) else []
-
-
-def _with_columns(overrides: Mapping[str, Any], columns: str) -> dict[str, Any]:
-    kept = {key: value for key, value in overrides.items() if key != "columns"}
-    return {**kept, "columns": columns} if columns else kept
-
-
-def check_preset_name(name: str) -> None:
-    """Whether a new preset may be called so.
-
-    Raises:
-        UsageError: not a plain name, or one there is already.
-    """
-    from backprop_tui.config.presets import load_presets
-
-    if not _PRESET_NAME.fullmatch(name) or name != name.strip():
-        raise UsageError(
-            "PRESET_NAME_INVALID", "A preset's name is letters, digits, blanks and . _ - only.", "Choose another name."
-        )
-    if name in load_presets() or (paths.config_dir() / "presets" / f"{name}.toml").exists():
-        raise UsageError("PRESET_EXISTS", f"There is a preset called {name} already.", "Choose another name.")
 
 
 def _local_model(base: str) -> Path | None:

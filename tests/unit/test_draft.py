@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backprop_tui.app.draft import Draft, check_preset_name
+from backprop_tui.app.draft import Draft
+from backprop_tui.app.draft_presets import check_preset_name
 from backprop_tui.app.ladder import adjust
 from backprop_tui.config.presets import load_presets, preset_spec
 from backprop_tui.protocol.errors import UsageError

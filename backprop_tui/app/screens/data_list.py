@@ -9,7 +9,7 @@ from textual import on
 
 from backprop_tui.app import wording
 from backprop_tui.app.context import glyphs_of
-from backprop_tui.app.draft import DEMO
+from backprop_tui.app.draft_presets import DEMO
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.screens.data_checks import SEVERAL_LISTS
 from backprop_tui.app.screens.data_open import OpenSide

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from backprop_tui.app.draft import DEMO
+from backprop_tui.app.draft_presets import DEMO
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.screens.data_tools import ToolSide
 from backprop_tui.app.screens.data_words import data_key, folder_path, home_words

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backprop_tui.app import wording
-from backprop_tui.app.draft import DEMO
+from backprop_tui.app.draft_presets import DEMO
 from backprop_tui.app.looks import Look
 from backprop_tui.app.widgets.table import Cell, Row
 from backprop_tui.protocol.errors import BackpropError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from backprop_tui.app.draft import DEMO, check_preset_name
+from backprop_tui.app.draft_presets import DEMO, check_preset_name
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.widgets.modal import Choice, ConfirmModal, PromptModal
 from backprop_tui.protocol.errors import BackpropError, UsageError
