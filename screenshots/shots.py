@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from world import LIVE_STEP
+from world import LIVE_STEP, fill_queue
 
 SIZES = ((120, 40), (80, 24))
 THEMES = ("backprop-dark", "backprop-light", "high-contrast", "terminal", "mono")
@@ -86,14 +86,13 @@ async def _tune(pilot: Any) -> None:
 
 async def _plan(pilot: Any) -> None:
     await _tune(pilot)
-    await _find(pilot, "/objective")
-    await pilot.press("right")
-    await until(pilot, "sft → dpo" if pilot.app.size.width >= 110 else "1 changed")
     await _find(pilot, "/multi-run")
     await pilot.press("right")
+    await until(pilot, "1 changed")
     await until(pilot, "checking", absent=True)
     await pilot.press("g")
     await until(pilot, "Launch this run")
+    await until(pilot, "60, 16 rows each")
 
 
 async def _find(pilot: Any, words: str) -> None:
@@ -124,6 +123,12 @@ async def _checkpoints(pilot: Any) -> None:
     await until(pilot, "checkpoints of demo-dpo")
 
 
+async def _queue(pilot: Any) -> None:
+    fill_queue()
+    await until(pilot, "queued 4")
+    await pilot.press("home")
+
+
 async def _settings(pilot: Any) -> None:
     await _run(pilot)
     await pilot.press("f3")
@@ -150,4 +155,5 @@ SHOTS = (
     Shot("compare", "runs", _compare),
     Shot("settings", "run", _settings),
     Shot("help", "run", _help),
+    Shot("queue", "runs", _queue),
 )

@@ -33,6 +33,13 @@ RECORDED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 #: Runs as they are listed, oldest first: the end of the id, which recording, and how many days before the live one.
 _LISTED = (("w2hn", "multi", 4), ("q5rx", "dpo", 3), ("c4yd", "demo", 2), ("m8te", "bold", 1), ("8fcg", "demo", 0))
+#: What waits in the queue: the end of the id, and what differs from the demo.
+_QUEUED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("h4nd", {"name": "hunt-1", "learning_rate": 1e-4}),
+    ("k7pe", {"name": "hunt-2", "learning_rate": 3e-4}),
+    ("r2vx", {"name": "hunt-3", "learning_rate": 1e-3}),
+    ("w9ma", {"name": "demo-long", "steps": 400}),
+)
 #: The run whose checkpoints lie on the disk, and the one of them that is pinned.
 _SAVED, PINNED = "dpo", 54
 
@@ -132,6 +139,23 @@ def stage() -> tuple[Any, float]:
     for file in [*files.iterdir(), *root.rglob("*")]:
         os.utime(file, (now, now))
     return RunLock(live.lock_file).acquire(), now
+
+
+def fill_queue() -> None:
+    """Three trials of a sweep and a run of their own wait in a queue that is held."""
+    from backprop_tui.config.presets import preset_spec
+    from backprop_tui.store.queue import Queue, Queued
+
+    queue = Queue()
+    if queue.root.exists():
+        return
+    with queue.edit():
+        queue.hold_within("It was stopped by hand.")
+        for at, (end, changes) in enumerate(_QUEUED):
+            spec = preset_spec("demo", overrides=changes)
+            trial = {"sweep": "hunt", "trial": at + 1} if changes["name"].startswith("hunt") else None
+            words = spec.model_dump(mode="json")
+            queue.put(Queued(f"queue-{end}", float(at), time.time(), spec.title, words, sweep=trial))
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def test_the_pictures_are_current(tmp_path: Path) -> None:
 
 def test_every_screen_is_pictured_in_every_size_and_theme() -> None:
     names = {"data", "tune", "plan", "run", "dpo", "multi", "matrix", "samples", "runs", "checkpoints", "compare"}
-    names |= {"settings", "help"}
+    names |= {"settings", "help", "queue"}
     themes = {"backprop-dark", "backprop-light", "high-contrast", "terminal", "mono"}
     wanted = {f"{name}-{size}-{theme}" for name in names for size in ("120x40", "80x24") for theme in themes}
     for kind in ("svg", "png"):

@@ -42,6 +42,24 @@ async def test_what_waits_stands_before_the_runs_and_is_moved_by_keys(size: tupl
         await until(pilot, lambda: names() == ["one", "two", "three"])
 
 
+async def test_the_footer_names_the_keys_of_what_is_under_the_cursor() -> None:
+    finished(8, name="past")
+    waiting("one")
+    app = BackpropApp("runs")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "◌ queued 1")
+        await pilot.press("home")
+        await shows(pilot, "N Now")
+        footer = screen_text(app).splitlines()[-1]
+        assert "K Earlier" in footer
+        assert not any(word in footer for word in ("Resume", "Open", "Tick"))
+        await pilot.press("end")
+        await shows(pilot, "r Resume")
+        footer = screen_text(app).splitlines()[-1]
+        assert "Enter Open" in footer
+        assert "Earlier" not in footer
+
+
 async def test_what_waits_is_no_run_yet_and_is_taken_out_by_d() -> None:
     waiting(HOSTILE)
     waiting("other")

@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from backprop_tui.app.app import BackpropApp
+from backprop_tui.app.screens.tune import TuneScreen
 from backprop_tui.config import paths
 from backprop_tui.store.layout import RunDir, list_runs
 from tests.ui.helpers import screen_text, shows, type_text, until
@@ -204,6 +205,20 @@ async def test_the_plan_follows_what_is_typed(size: tuple[int, int]) -> None:
             text = screen_text(app)
             for word in ("logits", "activations", "tokens", "time", "disk", "fits:"):
                 assert word in text
+
+
+async def test_a_launch_asked_for_at_once_says_more_as_it_becomes_known() -> None:
+    app = BackpropApp("tune")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "as in the preset")
+        await shows(pilot, "ready")
+        # Both before anything else can happen: the plan of 64 rows a pass can't be known yet.
+        assert isinstance(app.screen, TuneScreen)
+        app.draft.set("batch_size", 64)
+        app.screen.refresh_all()
+        app.screen.action_launch()
+        await shows(pilot, "Launch this run")
+        await shows(pilot, "of memory")
 
 
 async def test_a_run_that_does_not_fit_says_so_before_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:

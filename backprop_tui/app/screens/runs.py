@@ -81,10 +81,9 @@ class RunsScreen(RunsQueue):
         return panel.id != "facts-panel" or not (self.narrow or self.has_class("-low") or self.has_class("-short"))
 
     def offers(self, action: Action) -> bool:
-        """Comparing is named once there is something to compare, the queue's keys on what waits."""
-        if action.id in ("runs.queue_up", "runs.queue_down", "runs.queue_now"):
-            return (entry := self.runs.current) is not None and is_queued(entry.id)
-        return action.id != "runs.compare" or len(self.runs.ticked) > 1 or len(self._shown) > 1
+        """Comparing is named once there is something to compare."""
+        comparable = len(self.runs.ticked) > 1 or len(self._shown) > 1
+        return super().offers(action) and (action.id != "runs.compare" or comparable)
 
     def remember(self) -> dict[str, Any]:
         """Filter and run under the cursor; order and groups are kept beside the index."""
@@ -205,6 +204,7 @@ class RunsScreen(RunsQueue):
         self.query_one(RunFacts).show(entry)
         title = safe_text(entry.title, limit=60) if entry is not None else "this run"
         self.query_one("#facts-panel", Panel).label(title=title)
+        self.show_keys()
         if self._resting is not None:
             self._resting.stop()
         known = self.query_one(RunFacts).summary is not None and entry is self._read

@@ -61,7 +61,7 @@ class RunFacts(Painted):
             lines.append(((f"{name:<{_LABEL}}", "muted"), (safe_text(words, limit=400), role)))
 
         if entry.place is not None:
-            fact("queue", f"number {entry.place} of those that wait; K J move it, N starts it now, d takes it out")
+            fact("queue", f"number {entry.place}; K J move it, N starts it now, d takes it out")
         elif is_queued(entry.id) and entry.fault:
             fact("queue", "could not start; N tries again, d takes it out")
         self._problem(entry, fact)

@@ -6,14 +6,25 @@ from collections.abc import Callable, Sequence
 
 from textual.content import Content
 
+from backprop_tui.app.actions import Action
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.screens.runs_checkpoints import RunsCheckpoints
+from backprop_tui.app.widgets.footer import Footer
 from backprop_tui.app.widgets.modal import Choice, ConfirmModal
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.entry import Entry
 from backprop_tui.store.filter import Filter
 from backprop_tui.store.queue import Queue
 from backprop_tui.store.queue_rows import is_queued, queue_rows
+
+#: Keys that move or start what waits, and keys that say something to a run, for which what waits has no ear.
+_OF_QUEUED = frozenset({"runs.queue_up", "runs.queue_down", "runs.queue_first", "runs.queue_now"})
+_OF_RUNS = frozenset(
+    f"runs.{verb}"
+    for verb in (
+        "open", "tick", "compare", "resume", "checkpoints", "replay", "tags", "note", "rename", "experiment", "archive",
+    )
+)  # fmt: skip
 
 
 class RunsQueue(RunsCheckpoints):
@@ -22,6 +33,7 @@ class RunsQueue(RunsCheckpoints):
     _rows: Sequence[Entry] = ()
     _held: str | None = None
     _asked = 0
+    _on_queued = False
 
     def read_queue(self) -> None:
         """Read what waits, and bring back a runner that was lost; called in a thread."""
@@ -33,6 +45,20 @@ class RunsQueue(RunsCheckpoints):
 
         look_after(queue)
         self._rows, self._held = queue_rows(), queue.held()
+
+    def offers(self, action: Action) -> bool:
+        """The queue's keys on what waits, those of runs on runs."""
+        entry = self.selected()
+        other = _OF_RUNS if entry is not None and is_queued(entry.id) else _OF_QUEUED
+        return super().offers(action) and action.id not in other
+
+    def show_keys(self) -> None:
+        """The footer names other keys where the cursor came from a run to what waits, or went back."""
+        entry = self.selected()
+        here = entry is not None and is_queued(entry.id)
+        if here != self._on_queued:
+            self._on_queued = here
+            self.query_one(Footer).repaint()
 
     def queued(self, wanted: Filter) -> list[Entry]:
         """What waits and fits the filter, in the queue's order."""

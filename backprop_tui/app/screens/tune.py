@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
+from textual.content import Content
 
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.clipboard import copy_out
@@ -19,6 +20,7 @@ from backprop_tui.app.screens.tune_rewards import confirm_rewards
 from backprop_tui.app.screens.tune_words import find_words, launch_body
 from backprop_tui.app.widgets.findbar import FindBar
 from backprop_tui.app.widgets.form import Form
+from backprop_tui.app.widgets.modal import ConfirmModal
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.app.widgets.table import LiveTable
 from backprop_tui.protocol.errors import BackpropError
@@ -36,6 +38,7 @@ class TuneScreen(TunePanels):
     def __init__(self) -> None:
         super().__init__()
         self._launching = False
+        self._question: ConfirmModal | None = None
 
     @on(LiveTable.Highlighted, "#presets")
     def _preset_moved(self) -> None:
@@ -207,12 +210,19 @@ class TuneScreen(TunePanels):
         except BackpropError as error:
             ask.say_refused(self, error)
             return
+        go = partial(confirm_rewards, self, spec, lambda: self._start(spec), partial(ask.say_refused, self))
+        self._question = ask.ask_launch(self, self._launch_body(spec), go)
+
+    def _launch_body(self, spec: RunSpec) -> Content:
         prospect = self._prospect
         words, role = verdict(prospect, spec)
         problem = words if role == "bad" else ""
-        body = launch_body(spec, self.draft, prospect.estimate(spec), prospect.plan(spec), problem)
-        go = partial(confirm_rewards, self, spec, lambda: self._start(spec), partial(ask.say_refused, self))
-        ask.ask_launch(self, body, go)
+        return launch_body(spec, self.draft, prospect.estimate(spec), prospect.plan(spec), problem)
+
+    def _show_prospect(self) -> None:
+        super()._show_prospect()
+        if self._question is not None and self._question.is_current and self._spec is not None:
+            self._question.show(self._launch_body(self._spec))
 
     def action_queue(self) -> None:
         """Put the run into the queue."""

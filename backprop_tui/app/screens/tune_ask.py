@@ -88,12 +88,13 @@ def ask_preset_name(room: Room, answered: Answered) -> None:
     room.app.push_screen(modal, _unless_left(answered))
 
 
-def ask_launch(room: Room, body: Content, go: Callable[[], None]) -> None:
-    """Show exactly what would be started; `go` when it is wanted."""
+def ask_launch(room: Room, body: Content, go: Callable[[], None]) -> ConfirmModal:
+    """Show exactly what would be started; `go` when it is wanted. Returns the question, which can be told more."""
     modal = ConfirmModal(
         Content("Launch this run"), body, [Choice("launch", "Launch", "g")], "launch", cancel="Back to the settings"
     )
     room.app.push_screen(modal, _unless_left(lambda _: go()))
+    return modal
 
 
 def say_refused(room: Room, error: BackpropError) -> None:

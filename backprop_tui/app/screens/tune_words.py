@@ -214,7 +214,9 @@ def _runs(spec: RunSpec) -> str:
 
 
 def _takes(plan: Forecast | None) -> str:
-    memory, seconds = (plan.peak, plan.seconds) if plan is not None else (None, None)
+    if plan is None:
+        return "being worked out"
+    memory, seconds = plan.peak, plan.seconds
     time = "time known after some steps" if seconds is None else f"about {wording.duration(seconds)}"
     return f"{time}, {f'{wording.size(memory)} of memory' if memory is not None else 'memory not known'}"
 
@@ -222,11 +224,10 @@ def _takes(plan: Forecast | None) -> str:
 def _every(value: float, steps: int | None) -> str:
     if value == 0:
         return "only at the end"
-    if value >= 1:
-        return f"every {value:g} steps"
-    if steps is None:
+    if value < 1 and steps is None:
         return f"every {value * 100:g} % of the run"
-    return f"every {max(1, math.ceil(steps * value)):,} steps"
+    every = max(1, math.ceil((steps or 0) * value)) if value < 1 else int(value)
+    return "after every step" if every == 1 else f"every {every:,} steps"
 
 
 def find_words(text: str) -> Setting | None:

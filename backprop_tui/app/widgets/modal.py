@@ -132,18 +132,28 @@ class ConfirmModal(ModalScreen[str | None]):
         self._body = body
         self._choices = tuple(choices)
         self._cancel = cancel
-        words = [*body.plain.split("\n"), title.plain, cancel, *(choice.label for choice in self._choices)]
-        self._width = min(104, max(44, max(cell_len(line) for line in words) + 12))
         self._default = next((i for i, choice in enumerate(self._choices) if choice.value == default), len(choices))
 
     def compose(self) -> ComposeResult:
         """Title in the frame, the effect, the answers."""
         with Vertical(id="box") as box:
             box.border_title = self._title
-            box.styles.width = self._width
+            box.styles.width = self._width()
             with VerticalScroll(id="body-scroll", can_focus=False):
                 yield Static(self._body, id="body")
             yield ChoiceList((*self._choices, Choice("", self._cancel, "")), self._default)
+
+    def show(self, body: Content) -> None:
+        """Say something else about the effect: more has become known while the question stands."""
+        self._body = body
+        if self.is_mounted:
+            self.query_one("#box").styles.width = self._width()
+            self.query_one("#body", Static).update(body)
+
+    def _width(self) -> int:
+        words = [*self._body.plain.split("\n"), self._title.plain, self._cancel]
+        words += [choice.label for choice in self._choices]
+        return min(104, max(44, max(cell_len(line) for line in words) + 12))
 
     def on_key(self, event: events.Key) -> None:
         """A choice's letter picks it at once."""
