@@ -35,9 +35,9 @@ RECORDED: dict[str, tuple[str, dict[str, Any]]] = {
 _LISTED = (("w2hn", "multi", 4), ("q5rx", "dpo", 3), ("c4yd", "demo", 2), ("m8te", "bold", 1), ("8fcg", "demo", 0))
 #: What waits in the queue: the end of the id, and what differs from the demo.
 _QUEUED: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("h4nd", {"name": "hunt-1", "learning_rate": 1e-4}),
-    ("k7pe", {"name": "hunt-2", "learning_rate": 3e-4}),
-    ("r2vx", {"name": "hunt-3", "learning_rate": 1e-3}),
+    ("h4nd", {"name": "hunt lr=0.0001", "learning_rate": 1e-4}),
+    ("k7pe", {"name": "hunt lr=0.0003", "learning_rate": 3e-4}),
+    ("r2vx", {"name": "hunt lr=0.001", "learning_rate": 1e-3}),
     ("w9ma", {"name": "demo-long", "steps": 400}),
 )
 #: The run whose checkpoints lie on the disk, and the one of them that is pinned.

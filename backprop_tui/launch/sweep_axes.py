@@ -102,8 +102,13 @@ def too_many(count: int) -> UsageError:
 
 
 def words_of(params: dict[str, Any]) -> str:
-    """`learning_rate=0.0001 rank=8`."""
-    return " ".join(f"{key}={_typed(value)}" for key, value in params.items())
+    """`lr=0.0001 rank=8`: by the shorter of each setting's names, since lists have little room for what tells runs apart."""
+    return " ".join(f"{_short(key)}={_typed(value)}" for key, value in params.items())
+
+
+def _short(key: str) -> str:
+    alias = find_setting(key).alias
+    return alias if alias and len(alias) < len(key) else key
 
 
 def _axis(key: str, words: str) -> Axis:

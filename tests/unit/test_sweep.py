@@ -89,7 +89,7 @@ def test_a_grid_fills_the_queue_and_varies_nothing_else() -> None:
         (1e-4, 4), (1e-4, 8), (2e-4, 4), (2e-4, 8),
     ]  # fmt: skip
     assert [entry.sweep for entry in entries] == [{"sweep": "hunt", "trial": n} for n in (1, 2, 3, 4)]
-    assert entries[0].name == "hunt learning_rate=0.0001 rank=4"
+    assert entries[0].name == "hunt lr=0.0001 rank=4"
     assert all(entry.launched["train"]["rows"] > 0 for entry in entries)
     for entry in entries:
         same = {**entry.spec, "name": "", "optim": entries[0].spec["optim"], "lora": entries[0].spec["lora"]}
