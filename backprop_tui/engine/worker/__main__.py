@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> int:
         ),
     )
     changes = Changes.from_variable(os.environ.get(VARIABLE))
-    session = Session(run, sink, inbox, resume=os.environ.get("BACKPROP_RESUME") or None, changes=changes)
+    resume = os.environ.get("BACKPROP_RESUME") or None
+    session = Session(run, sink, inbox, resume=resume, changes=changes, own_process=True)
     signal.signal(signal.SIGTERM, lambda *_: inbox.request_stop("The engine was told to shut down."))
     signal.signal(signal.SIGINT, lambda *_: inbox.request_stop("The engine was interrupted."))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

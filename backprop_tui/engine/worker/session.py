@@ -25,6 +25,7 @@ from backprop_tui.engine.worker.distributed import is_forsaken, world
 from backprop_tui.engine.worker.distributed_agent import leave_word
 from backprop_tui.engine.worker.distributed_inbox import AgreedInbox
 from backprop_tui.engine.worker.faults import fault_payload, memory_retry
+from backprop_tui.engine.worker.libraries import leave_out
 from backprop_tui.engine.worker.logs import forwarded_logs, quieten_libraries
 from backprop_tui.engine.worker.pieces import adjusted, rows_per_pass
 from backprop_tui.engine.worker.progress import Progress, read_state
@@ -56,6 +57,7 @@ class Session:
         resume: checkpoint to go on from, relative to the run directory; None begins afresh.
         changes: what changed since the run was launched.
         forsaken: whether it ended because another of the run's processes was gone.
+        own_process: whether nothing else will run in this process, now or later.
     """
 
     run: RunDir
@@ -67,6 +69,7 @@ class Session:
     changes: Changes = field(default_factory=Changes)
     directory: Path | None = None
     forsaken: bool = False
+    own_process: bool = False
 
     def execute(self) -> bool:
         """Train, and tell how it ended. Never raises.
@@ -130,7 +133,7 @@ class Session:
             check_before(self.run, spec.data)
 
         with self.sink.phase("load", "model files") as phase:
-            self._import(phase)
+            self._import(phase, spec)
             from backprop_tui.engine.worker.hub import local_model
 
             directory = self.directory = world().one_per_machine_first(lambda: local_model(spec, phase))
@@ -164,8 +167,10 @@ class Session:
         self.inbox = AgreedInbox(self.inbox, here)
         self.resume, self.changes = here.from_first((self.resume, self.changes))
 
-    def _import(self, phase: Phase) -> None:
+    def _import(self, phase: Phase, spec: RunSpec) -> None:
         """Import the heavy libraries one by one, so that people see why it takes seconds."""
+        if self.own_process:
+            leave_out(spec)
         phase.progress(0, 3, "libraries", "importing torch")
         import torch  # noqa: F401
 

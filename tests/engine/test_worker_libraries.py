@@ -1,0 +1,60 @@
+"""A worker imports what its run needs: bitsandbytes stays out where nothing is quantised, and is there where something is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backprop_tui.config import paths
+from backprop_tui.config.presets import preset_spec
+from tests.support.worker_driver import WorkerProcess, new_run
+
+_LOOK = """
+import importlib.util, json, sys
+from backprop_tui.engine.worker.libraries import leave_out
+from backprop_tui.protocol.fields import validate_spec
+leave_out(validate_spec(json.loads(sys.argv[1])))
+print(importlib.util.find_spec("bitsandbytes") is not None)
+"""
+
+
+def _there(**settings: Any) -> bool:
+    words = json.dumps(preset_spec("demo", overrides=settings).model_dump(mode="json"))
+    done = subprocess.run([sys.executable, "-c", _LOOK, words], capture_output=True, text=True, check=True)
+    return done.stdout.strip() == "True"
+
+
+@pytest.fixture
+def quantised(tmp_path: Path) -> Path:
+    """A model whose weights were saved quantised, as far as its configuration says."""
+    place = tmp_path / "quantised"
+    shutil.copytree(paths.demo_model_dir(), place)
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "bitsandbytes"}}))
+    return place
+
+
+def test_it_is_there_for_whoever_needs_it(quantised: Path) -> None:
+    assert not _there(method="lora")
+    assert not _there(method="full")
+    assert _there(method="qlora")
+    assert _there(method="full", optimizer="adamw_bnb_8bit")
+    assert _there(base=str(quantised))
+    assert _there(base="somebody/not-on-this-machine"), "nobody knows yet how its weights were saved"
+    assert _there(base=str(quantised / "nowhere")), "the error is told by what loads the model"
+
+
+@pytest.mark.train
+def test_a_real_worker_of_a_plain_run_never_loads_it() -> None:
+    with WorkerProcess(new_run(steps=2, samples=0, eval_every=0, save_every=0)) as worker:
+        worker.wait_for("step", step=1)
+        maps = Path(f"/proc/{worker.process.pid}/maps").read_text()
+        assert worker.wait() == 0, worker.words()
+    assert "libtorch" in maps
+    assert "bitsandbytes" not in maps
