@@ -81,6 +81,29 @@ def test_the_curve_does_not_depend_on_the_micro_batch(packing: bool, rows: int) 
 
 
 @pytest.mark.train
+@pytest.mark.parametrize("packing", [False, True])
+def test_nor_does_that_of_a_multi_run(packing: bool) -> None:
+    """Nor the losses of its matrix, which are measured in smaller groups too."""
+    settings = {
+        **RUN, "multi": "windows", "runs": 2, "steps": 2, "batch_size": 4, "rows": 64, "packing": packing,
+        "max_length": 256, "samples": 0,
+    }  # fmt: skip
+    worker = WorkerThread(new_run(**settings))
+    worker.session.changes = Changes(batch=BatchSizes(1, 8, 2))
+    with worker:
+        worker.ended()
+    whole = train(**settings)
+    assert_same_curve({event["step"]: event for event in worker.of("step")}, whole.of("step"))
+    ours, theirs = ([row["losses"] for row in one.of("matrix")] for one in (worker, whole))
+    assert len(ours) == 3
+    for one, rows in ((whole, 1 if packing else 4), (worker, 1)):
+        (tried,) = one.of("probe")
+        assert tried["rows"] == rows, "the longest rows of all its runs go first, as many as are trained at a time"
+    for row, other in zip(ours, theirs, strict=True):
+        assert row == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.train
 def test_an_evaluation_whose_memory_runs_out_is_not_training(monkeypatch) -> None:
     monkeypatch.setattr(failpoint, "_armed", {"worker.eval": (1, "memory")})
     run = new_run(**RUN)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from backprop_tui.engine.worker.channel import EventSink, Inbox
 from backprop_tui.engine.worker.faults import fault_payload, is_out_of_memory
+from backprop_tui.engine.worker.libraries import see_one_gpu
 from backprop_tui.engine.worker.logs import forwarded_logs
 from backprop_tui.engine.worker.progress import Progress
 from backprop_tui.engine.worker.schedule import make_schedule
-from backprop_tui.engine.worker.session import see_one_gpu
 from backprop_tui.protocol.commands import Command, CommandName
 from backprop_tui.protocol.errors import DataError
 from tests.support.worker_driver import quick_spec

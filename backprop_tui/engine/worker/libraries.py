@@ -1,20 +1,25 @@
-"""What a run doesn't need is not imported: libraries bring each other along wherever they are installed.
+"""What is settled before torch is imported, and the import: which GPU is seen, and which libraries stay out.
 
-PEFT and transformers import bitsandbytes when it is there, and it brings half of torch's compiler: 0.6 s before the first step,
-for a run that has neither quantised weights nor one of its optimisers.
+Libraries bring each other along wherever they are installed. PEFT and transformers import bitsandbytes when it is there, and it
+brings half of torch's compiler: 0.6 s before the first step, for a run that has neither quantised weights nor one of its
+optimisers.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING
 
 from backprop_tui.data.models import resolve_model
+from backprop_tui.engine.worker.distributed import world
+from backprop_tui.engine.worker.logs import quieten_libraries
 from backprop_tui.launch.variants import OPTIMIZER_PACKAGES
 from backprop_tui.protocol.errors import BackpropError
 
 if TYPE_CHECKING:
+    from backprop_tui.engine.worker.channel import Phase
     from backprop_tui.protocol.spec import RunSpec
 
 _BNB = "bitsandbytes"
@@ -37,3 +42,33 @@ def _needs_bitsandbytes(spec: RunSpec) -> bool:
     except (BackpropError, OSError, ValueError):
         # What is wrong with it is told by what loads it.
         return True
+
+
+def see_one_gpu(environment: MutableMapping[str, str], spec: RunSpec) -> None:
+    """Leave one GPU visible, or none for a CPU run; only works before torch is imported.
+
+    With several in sight the trainer would wrap the model in DataParallel, which TRL refuses. Of several processes each has
+    its own by its number.
+    """
+    if spec.model.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+        return
+    if not world().alone:
+        return
+    seen = environment.get("CUDA_VISIBLE_DEVICES")
+    environment["CUDA_VISIBLE_DEVICES"] = "0" if seen is None else seen.split(",")[0].strip()
+
+
+def import_libraries(phase: Phase) -> None:
+    """Import the heavy libraries one by one, so that people see why it takes seconds."""
+    phase.progress(0, 3, "libraries", "importing torch")
+    import torch  # noqa: F401
+
+    phase.progress(1, 3, "libraries", "importing transformers")
+    import transformers  # noqa: F401
+
+    quieten_libraries()
+    phase.progress(2, 3, "libraries", "importing trl and peft")
+    import backprop_tui.engine.worker.trainer  # noqa: F401
+
+    phase.progress(3, 3, "libraries", "model files")

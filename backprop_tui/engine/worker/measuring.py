@@ -66,7 +66,7 @@ class Examiner:
         self._sequences = sequences
         self._prompts = prompts
         self._stop_ids = stop_ids
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._answer_tokens = answer_tokens
         self._precision = precision
         self._tokenizer = tokenizer
@@ -118,7 +118,7 @@ class Examiner:
         batches = trainer.batches(sequences)
         # Longest first: less padding, and memory that does not suffice is known at the first batch.
         order = np.argsort(-sequences.lengths, kind="stable").tolist()
-        starts = range(0, len(order), self._batch_size)
+        starts = range(0, len(order), self.batch_size)
         sums: dict[str, tuple[float, float]] = {}
         with self._sink.phase("eval") as phase:
             for place, counts in world().rounds(len(starts)):
@@ -127,7 +127,7 @@ class Examiner:
                     return None
                 phase.progress(place, len(starts), "batches")
                 hit("worker.eval")
-                tally = trainer.measure(batches.batch(order[starts[place] : starts[place] + self._batch_size]))
+                tally = trainer.measure(batches.batch(order[starts[place] : starts[place] + self.batch_size]))
                 for name, (total, count) in tally.items() if counts else ():
                     before, counted = sums.get(name, (0.0, 0.0))
                     sums[name] = before + total, counted + count

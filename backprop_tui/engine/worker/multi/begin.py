@@ -13,6 +13,7 @@ from backprop_tui.engine.worker.multi.merger import Merger
 from backprop_tui.engine.worker.multi.record import Record
 from backprop_tui.engine.worker.multi.stages import Stage, lay_out, tasks_of
 from backprop_tui.engine.worker.multi.watching import MERGED, RunSaver
+from backprop_tui.engine.worker.pieces import rows_per_pass
 from backprop_tui.engine.worker.trainer import StepTrainer, make_trainer
 
 if TYPE_CHECKING:
@@ -20,14 +21,23 @@ if TYPE_CHECKING:
     from backprop_tui.engine.worker.loading import Loaded
     from backprop_tui.engine.worker.measuring import Examiner
     from backprop_tui.engine.worker.precision import Precision
+    from backprop_tui.engine.worker.probe import Probe
     from backprop_tui.engine.worker.session import Session
     from backprop_tui.engine.worker.trainer import Observer
 
 
 def put_together(
-    session: Session, data: RunData, loaded: Loaded, precision: Precision, examiner: Examiner, resume: Path | None
+    session: Session,
+    data: RunData,
+    loaded: Loaded,
+    precision: Precision,
+    examiner: Examiner,
+    resume: Path | None,
+    probe: Probe | None,
 ) -> MultiRun:
     """The multi-run of an attempt, its merger and record read back when it resumes.
+
+    `probe` tries the longest rows of all runs before the first step of the run that comes first.
 
     Raises:
         DataError: the tasks can't be cut from the data, or the checkpoint's merger is damaged or another's.
@@ -54,8 +64,10 @@ def put_together(
         record=record,
     )
 
+    untried = [] if probe is None else [probe]
+
     def conduct(stage: Stage, observed: Examiner) -> Conductor:
-        return Conductor(
+        conductor = Conductor(
             stage.spec,
             sink,
             session.inbox,
@@ -65,9 +77,11 @@ def put_together(
             saver,
             session.changes.rates,
         )
+        conductor.probe = untried.pop() if untried else None
+        return conductor
 
     def trainer_of(stage: Stage, observer: Observer) -> StepTrainer:
-        return make_trainer(
+        trainer = make_trainer(
             stage.spec,
             loaded,
             stage.sequences,
@@ -77,6 +91,8 @@ def put_together(
             session.run.checkpoints,
             observer,
         )
+        trainer.rows_per_pass = rows_per_pass(stage.spec, session.changes.batch)
+        return trainer
 
     return MultiRun(
         spec,
@@ -90,7 +106,7 @@ def put_together(
             sink,
             data.held_out,
             tasks,
-            batch_size=spec.optim.batch_size,
+            batch_size=examiner.batch_size,
             pad_id=loaded.tokenizer.pad_token_id,
             stopped=session.inbox.stop_asked,
         ),
