@@ -13,7 +13,7 @@ SIZES = ((120, 40), (80, 24))
 THEMES = ("backprop-dark", "backprop-light", "high-contrast", "terminal", "mono")
 #: Looks at the screen that must agree before it counts as finished, and seconds between them.
 _SAME = 4
-_BETWEEN = 0.25
+_BETWEEN = 0.1
 
 
 @dataclass(frozen=True)

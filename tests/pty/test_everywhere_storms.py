@@ -42,7 +42,7 @@ def test_a_storm_of_sizes_ends_in_a_whole_screen(room: str) -> None:
         terminal.send(room)
         terminal.wait_for(rf"\[{title}\]")
         for turn, last in enumerate(((120, 40), (1, 1), (500, 200), (80, 24))):
-            storm(terminal, 200, last)
+            storm(terminal, 100, last)
             fake.train()
             fake.journal.sync()
             settled(terminal, within=40)

@@ -12,7 +12,7 @@ from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.view import RunView
 from backprop_tui.store.series import SeriesStore
 from tests.support.runs import FakeRun
-from tests.ui.helpers import screen_text, shows
+from tests.ui.helpers import screen_text, shows, until
 from tests.unit.test_matrix import event, story
 
 TASKS = ["data/one.jsonl", "data/two.jsonl", "data/three.jsonl"]
@@ -91,7 +91,9 @@ async def test_run_boundaries_stand_in_the_chart() -> None:
     fake = multi_run()
     app = BackpropApp("run", fake.run, Terminal(PROFILES["local"], False, "backprop-dark", {}, False))
     async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "╎")
+        # The frame is labelled a moment before or after the plot is drawn.
+        await shows(pilot, "next run ╎")
+        await until(pilot, lambda: screen_text(app).count("╎") > 3)
         legend, *plot = [line for line in screen_text(app).splitlines() if "╎" in line]
         assert "next run ╎" in legend
         assert len({at for line in plot for at, sign in enumerate(line) if sign == "╎"}) == 2

@@ -221,7 +221,7 @@ class TuneScreen(TunePanels):
 
     def _show_prospect(self) -> None:
         super()._show_prospect()
-        if self._question is not None and self._question.is_current and self._spec is not None:
+        if self._question is not None and self._spec is not None:
             self._question.show(self._launch_body(self._spec))
 
     def action_queue(self) -> None:

@@ -146,9 +146,10 @@ class ConfirmModal(ModalScreen[str | None]):
     def show(self, body: Content) -> None:
         """Say something else about the effect: more has become known while the question stands."""
         self._body = body
-        if self.is_mounted:
-            self.query_one("#box").styles.width = self._width()
-            self.query_one("#body", Static).update(body)
+        for box in self.query("#box"):
+            box.styles.width = self._width()
+        for words in self.query("#body").results(Static):
+            words.update(body)
 
     def _width(self) -> int:
         words = [*self._body.plain.split("\n"), self._title.plain, self._cancel]

@@ -156,10 +156,11 @@ def _answer(requests: IO[bytes], outbox: _Outbox) -> int:
 
 
 def _score(task: wire.Task, inbox: _Inbox, outbox: _Outbox) -> None:
-    from backprop_tui.engine.worker.libraries import see_one_gpu
+    from backprop_tui.engine.worker.libraries import leave_out, see_one_gpu
 
     spec = RunSpec(model=ModelPart.model_validate({"base": task.model, "device": task.device}))
     see_one_gpu(os.environ, spec)
+    leave_out(spec)
     import torch  # noqa: F401
     import transformers  # noqa: F401
 
