@@ -215,7 +215,8 @@ def test_a_multi_run_counts_its_runs_and_the_passes_of_each() -> None:
     assert "run         2 of 2     nothing merged yet" in text_of(model)
     fake.add(ev.MERGE, **merge)
     model = model_of(fake)
-    assert "run         2 of 2     λ 0.707  drift 0.250" in text_of(model)
+    assert "run         2 of 2     λ 0.707" in text_of(model)
+    assert "drift       0.250      of run 1" in text_of(model)
     assert "epoch 0.50 of" not in text_of(model)
     right = "".join(words for words, _ in progress_words(model, 120, UNICODE)[2])
     assert "run 2/2   epoch 0.50  " in right

@@ -143,8 +143,11 @@ def _history(view: RunView) -> list[Row]:
     if of is not None:
         merges = known.get("merges", {})
         newest = max(merges, key=int, default=None)
-        note = "nothing merged yet" if newest is None else _merged(newest, merges[newest])
+        merge = {} if newest is None else merges[newest]
+        note = "nothing merged yet" if newest is None else _merged(newest, merge)
         rows.append(Row(2, "run", f"{known.get('run', wording.UNKNOWN)} of {of:.0f}", "strong", (note, "muted")))
+        if merge.get("accepted") and number(merge.get("drift")) is not None:
+            rows.append(Row(8, "drift", loss(merge.get("drift")), "text", (f"of run {newest}", "muted")))
     resumed = view.resumed or {}
     kind = safe_text(resumed.get("kind") or "", limit=20)
     if view.attempt > 1:
@@ -162,10 +165,10 @@ def _history(view: RunView) -> list[Row]:
 
 
 def _merged(index: str, merge: Mapping[str, Any]) -> str:
-    """`λ 0.577  drift 0.412`, or that the newest merge was refused."""
+    """`λ 0.577`, or that the newest merge was refused."""
     if not merge.get("accepted"):
         return f"run {index} not merged"
-    return f"λ {loss(merge.get('share'))}  drift {loss(merge.get('drift'))}"
+    return f"λ {loss(merge.get('share'))}"
 
 
 def _figure(view: RunView, name: str, place: int) -> Row:
