@@ -163,12 +163,12 @@ class Run:
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
-        """Every evaluation in order; fields as in `protocol.events.EvalPayload`."""
+        """Every evaluation in order; fields as in `protocol.payloads.EvalPayload`."""
         return [event.data for event in self.events(ev.EVAL)]
 
     @property
     def samples(self) -> list[dict[str, Any]]:
-        """Every generated answer in order; fields as in `protocol.events.SamplePayload`."""
+        """Every generated answer in order; fields as in `protocol.payloads.SamplePayload`."""
         return [event.data for event in self.events(ev.SAMPLE)]
 
     @property

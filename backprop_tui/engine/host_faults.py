@@ -6,7 +6,7 @@ import re
 import signal
 from pathlib import Path
 
-from backprop_tui.protocol.events import FaultPayload
+from backprop_tui.protocol.payloads import FaultPayload
 from backprop_tui.protocol.text import last_segment, safe_text
 from backprop_tui.protocol.view import RunView
 

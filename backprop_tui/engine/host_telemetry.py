@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from backprop_tui.protocol.events import GpuReading
+from backprop_tui.protocol.readings import GpuReading
 from backprop_tui.protocol.telemetry import FACTS, slimmed
 
 #: Readings between two that repeat everything: who reads only the end of a journal has all of it within a minute.
@@ -26,7 +26,7 @@ class Telemetry:
         place: directory whose disk is watched.
         worker_pid: process whose memory is watched.
         interval: seconds between readings.
-        on_reading: called on the event loop with a `TelemetryPayload`.
+        on_reading: called on the event loop with a `readings.TelemetryPayload`.
         on_failure: called on the event loop, once, with a sentence, when the sensors can't be read at all.
     """
 

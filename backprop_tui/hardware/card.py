@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from backprop_tui.hardware.gpu_processes import ProcessNames, list_processes
-from backprop_tui.protocol.events import GpuProcess, GpuReading
+from backprop_tui.protocol.readings import GpuProcess, GpuReading
 from backprop_tui.protocol.text import safe_text
 
 #: What NVML writes into an unsigned field it has no value for, by the field's width.

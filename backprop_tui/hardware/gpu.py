@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from backprop_tui.hardware.card import Card, lost
-from backprop_tui.protocol.events import GpuReading
+from backprop_tui.protocol.readings import GpuReading
 from backprop_tui.protocol.text import safe_text
 
 NO_DRIVER = "no NVIDIA driver"

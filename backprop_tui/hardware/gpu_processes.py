@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from backprop_tui.protocol.events import GpuProcess
+from backprop_tui.protocol.readings import GpuProcess
 from backprop_tui.protocol.text import safe_text
 
 #: Names remembered; a card shared by many users sees many.

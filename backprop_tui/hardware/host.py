@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from backprop_tui.hardware.host_disk import block_device
 from backprop_tui.hardware.host_tree import ProcessTree
-from backprop_tui.protocol.events import HostReading
+from backprop_tui.protocol.readings import HostReading
 from backprop_tui.protocol.text import safe_text
 
 _CGROUP = Path("/sys/fs/cgroup")

@@ -17,7 +17,7 @@ def fold(known: dict[str, Any], event: Event) -> None:
 
     Args:
         known: `of`, `stages` and `merges` by index (as text), `tasks`, and `rows` by index; empty before the first event.
-        event: with its payload as in `protocol.events`.
+        event: with its payload as in `protocol.payloads`.
     """
     data = event.data
     try:

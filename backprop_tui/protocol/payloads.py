@@ -10,6 +10,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 PhaseName = Literal["load", "tokenise", "probe", "train", "eval", "sample", "save"]
 Level = Literal["debug", "info", "warn", "error"]
 
+
 class RunPayload(TypedDict):
     """First line of a journal: who, where, with what."""
 

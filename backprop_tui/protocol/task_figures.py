@@ -13,7 +13,7 @@ from typing import Any
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.text import safe_text
 
-#: Keys of `events.StepPayload` and `events.EvalPayload`, which tell of every run.
+#: Keys of `payloads.StepPayload` and `payloads.EvalPayload`, which tell of every run.
 _EVERY_STEP = frozenset(
     {
         "step",

@@ -33,11 +33,11 @@ class RunView:
     Feed it with `apply`; ask `state_when(lock_held)` rather than `state` when the engine may have died.
 
     Attributes:
-        resumed: how the present attempt went on from earlier weights (`events.ResumePayload`), None when it began afresh.
+        resumed: how the present attempt went on from earlier weights (`payloads.ResumePayload`), None when it began afresh.
         figures: what the objective tells of the newest step beside the loss, eval_figures of the newest evaluation
             (`protocol.task_figures`).
         multi: runs, merges and matrix of a multi-run (`protocol.multi_view`); {} for a single run.
-        probe: what the longest rows were expected to take and took, as in `ProbePayload`; {} before.
+        probe: what the longest rows were expected to take and took, as in `payloads.ProbePayload`; {} before.
         telemetry: the newest readings put together, as `protocol.telemetry` describes; {} before the first.
         pace: step times, rates and what evaluations and saves cost.
         held_s: seconds with a process at work, over all attempts, pauses included. paused_s: seconds of those paused.

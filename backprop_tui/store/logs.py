@@ -4,9 +4,9 @@ Gigabytes are never loaded. `LogBook.extend` walks over what was written since i
 64 KiB of one file, where they begin, how many lines of each level they hold and what the run had reached there. `LogLines`
 is that sequence narrowed by level and source; it reads only the pieces that are looked at.
 
-Raw lines carry no time. Readings of the sensors in the journal say how long the raw files were (`TelemetryPayload.logs`), so
-their lines get a place between events; what is found beyond the last reading comes after everything seen so far, so no line
-ever changes its number.
+Raw lines carry no time. Readings of the sensors in the journal say how long the raw files were
+(`readings.TelemetryPayload`), so their lines get a place between events; what is found beyond the last reading comes after
+everything seen so far, so no line ever changes its number.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from backprop_tui.protocol.changes import RateChange
 from backprop_tui.protocol.codec import to_json
 from backprop_tui.protocol.commands import Command, CommandName
 from backprop_tui.protocol.errors import UsageError
+from backprop_tui.protocol.payloads import Level, PhaseName
 
 #: Smallest time between two progress events of one phase, in seconds.
 _PROGRESS_EVERY = 0.2
@@ -83,7 +84,7 @@ class EventSink:
         """Tell that the run moved to another state."""
         self.send(ev.STATE, state=state, reason=reason)
 
-    def log(self, level: ev.Level, source: str, message: str) -> None:
+    def log(self, level: Level, source: str, message: str) -> None:
         """A line worth showing."""
         self.send(ev.LOG, level=level, source=source, message=message)
 
@@ -93,7 +94,7 @@ class EventSink:
         self.send(ev.COMMAND_DONE, id=command.id, name=command.name.value, ok=ok, detail=detail, **words)
 
     @contextlib.contextmanager
-    def phase(self, name: ev.PhaseName, detail: str = "") -> Iterator[Phase]:
+    def phase(self, name: PhaseName, detail: str = "") -> Iterator[Phase]:
         """Frame a piece of work with `start` and `end` events; the end carries its seconds."""
         started = time.perf_counter()
         self.send(ev.PHASE, phase=name, status="start", detail=detail)
@@ -166,7 +167,7 @@ class EventSink:
 class Phase:
     """Progress inside a phase, thinned out so that a fast loop costs nothing."""
 
-    def __init__(self, sink: EventSink, name: ev.PhaseName) -> None:
+    def __init__(self, sink: EventSink, name: PhaseName) -> None:
         self._sink = sink
         self._name = name
         self._last = 0.0

@@ -50,7 +50,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def memory_retry(error: BaseException, phase: str | None) -> Literal["memory", "eval_memory", ""]:
-    """What a smaller batch could mend, as `events.RetryPayload` says it; "" when it could not.
+    """What a smaller batch could mend, as `payloads.RetryPayload` says it; "" when it could not.
 
     Args:
         error: what ended the attempt.

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from backprop_tui.engine.worker.channel import EventSink
-from backprop_tui.protocol.events import Level
+from backprop_tui.protocol.payloads import Level
 from backprop_tui.protocol.text import safe_text
 
 _LONGEST = 500

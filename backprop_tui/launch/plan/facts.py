@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from backprop_tui.config import paths
 from backprop_tui.launch.plan.shape import ModelShape, read_shape
 from backprop_tui.protocol.errors import DataError
-from backprop_tui.protocol.events import GpuReading
+from backprop_tui.protocol.readings import GpuReading
 
 if TYPE_CHECKING:
     from backprop_tui.protocol.spec import RunSpec

@@ -13,9 +13,9 @@ from backprop_tui.launch.plan.memory import MemoryPlan, held_weights, plan_memor
 from backprop_tui.launch.plan.rates import UNKNOWN_RATE, PastRun, Rate, rate_of
 from backprop_tui.launch.plan.setup import STATE_BYTES, setup_of
 from backprop_tui.launch.plan.shape import ModelShape
-from backprop_tui.protocol.events import GpuReading
 from backprop_tui.protocol.figures import Prices
 from backprop_tui.protocol.peaks import peak_flops
+from backprop_tui.protocol.readings import GpuReading
 
 if TYPE_CHECKING:
     from backprop_tui.protocol.spec import RunSpec
