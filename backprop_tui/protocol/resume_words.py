@@ -15,7 +15,7 @@ def resume_sentence(data: Mapping[str, Any]) -> str:
     """What kind of continuation it is and what follows from that. Foreign text in it is made harmless.
 
     Args:
-        data: an `payloads.ResumePayload`, perhaps of another version.
+        data: a `payloads.ResumePayload`, perhaps of another version.
     """
     step = _count(data.get("step"))
     kind = data.get("kind")

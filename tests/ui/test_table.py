@@ -12,7 +12,8 @@ from textual.app import ComposeResult
 from textual.geometry import Region
 
 from backprop_tui.app.widgets.lines import fit, fit_middle, wrap
-from backprop_tui.app.widgets.table import Cell, Column, LiveTable, Row, arrange, visible_columns
+from backprop_tui.app.widgets.table import LiveTable
+from backprop_tui.app.widgets.table_rows import Cell, Column, Row, arrange, visible_columns
 from tests.ui.helpers import BareApp, screen_text
 
 COLUMNS = (

@@ -20,7 +20,8 @@ from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.app.widgets.preview import RowView
 from backprop_tui.app.widgets.sheet import LongSheet, Sheet
-from backprop_tui.app.widgets.table import Column, LiveTable
+from backprop_tui.app.widgets.table import LiveTable
+from backprop_tui.app.widgets.table_rows import Column
 
 if TYPE_CHECKING:
     from backprop_tui.app.scans import Reading

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from backprop_tui.app import wording
 from backprop_tui.app.draft_presets import DEMO
 from backprop_tui.app.looks import Look
-from backprop_tui.app.widgets.table import Cell, Row
+from backprop_tui.app.widgets.table_rows import Cell, Row
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from backprop_tui.app import wording
 from backprop_tui.app.app import state_role
-from backprop_tui.app.widgets.table import Column
+from backprop_tui.app.widgets.table_rows import Column
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.entry import Entry
 

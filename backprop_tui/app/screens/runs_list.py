@@ -23,7 +23,7 @@ from backprop_tui.app.screens.runs_cells import CELLS, COLUMNS, ON_DEMAND
 from backprop_tui.app.spots import Spot
 from backprop_tui.app.widgets import painted
 from backprop_tui.app.widgets.lines import Line, LineView, fit, fit_middle
-from backprop_tui.app.widgets.table import Column, visible_columns
+from backprop_tui.app.widgets.table_rows import Column, visible_columns
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.entry import Entry
 from backprop_tui.store.queue_rows import is_queued

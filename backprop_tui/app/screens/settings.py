@@ -22,7 +22,8 @@ from backprop_tui.app.widgets.lines import wrap
 from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.app.widgets.sheet import Sheet
-from backprop_tui.app.widgets.table import Cell, Column, LiveTable, Row
+from backprop_tui.app.widgets.table import LiveTable
+from backprop_tui.app.widgets.table_rows import Cell, Column, Row
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 

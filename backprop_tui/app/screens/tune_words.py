@@ -13,7 +13,7 @@ from backprop_tui.app.draft import Draft
 from backprop_tui.app.widgets.form import FormField
 from backprop_tui.app.widgets.lines import fit
 from backprop_tui.app.widgets.painted import Line
-from backprop_tui.app.widgets.table import Cell, Row
+from backprop_tui.app.widgets.table_rows import Cell, Row
 from backprop_tui.config import paths
 from backprop_tui.config.advice import RANKS
 from backprop_tui.launch.estimate import Estimate

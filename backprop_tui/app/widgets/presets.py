@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
-from backprop_tui.app.widgets.table import Column, LiveTable
+from backprop_tui.app.widgets.table import LiveTable
+from backprop_tui.app.widgets.table_rows import Column
 
 
 class PresetTable(LiveTable):
