@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from textual.app import ComposeResult
 
-from backprop_tui.app.widgets.form import Form, FormField, lay_out
+from backprop_tui.app.widgets.form import Form
+from backprop_tui.app.widgets.form_fields import FormField, lay_out
 from tests.ui.helpers import BareApp, screen_text, type_text
 
 FIELDS = [

@@ -10,7 +10,7 @@ from textual.content import Content
 
 from backprop_tui.app import wording
 from backprop_tui.app.draft import Draft
-from backprop_tui.app.widgets.form import FormField
+from backprop_tui.app.widgets.form_fields import FormField
 from backprop_tui.app.widgets.lines import fit
 from backprop_tui.app.widgets.painted import Line
 from backprop_tui.app.widgets.table_rows import Cell, Row

@@ -1,6 +1,6 @@
 """`Form`: settings in sections with in-place editing. It shows and asks; what a value may be is decided by whoever listens.
 
-One column, or two where it is wide. `●` marks what differs from the preset.
+One column, or two where it is wide.
 """
 
 from __future__ import annotations
@@ -21,69 +21,18 @@ from backprop_tui.app.actions import bindings
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.keymap import tune
 from backprop_tui.app.spots import Spot
+from backprop_tui.app.widgets.form_fields import TITLE_WIDTH, FormField, FormLine, lay_out, paint_field
 from backprop_tui.app.widgets.lineinput import LineInput
-from backprop_tui.app.widgets.lines import Line, LineView, fit, fit_middle
+from backprop_tui.app.widgets.lines import Line, LineView
 
 #: From this width on fields stand in two columns, without section titles.
 TWO_COLUMNS = 72
-_TITLE_WIDTH = 15
-
-
-@dataclass(frozen=True, slots=True)
-class FormField:
-    """One field as shown. `text` is the value in words, `note` what the preset says where that differs.
-
-    `edit` is the text an edit starts with; `choices` is true when ← → and Enter pick from a list.
-    """
-
-    key: str
-    section: str
-    title: str
-    text: str
-    edit: str = ""
-    unit: str = ""
-    note: str = ""
-    changed: bool = False
-    choices: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FormLine:
-    """One line of the form: a section's title, a blank, up to two fields by index, or the line that opens the rest."""
-
-    kind: str
-    title: str = ""
-    fields: tuple[int, ...] = ()
-
-
-def lay_out(fields: Sequence[FormField], columns: int, more: str) -> list[FormLine]:
-    """The lines of a form in `columns` columns; `more` is the last line's words, empty for none."""
-    lines: list[FormLine] = []
-    if columns == 1:
-        section = None
-        for index, field in enumerate(fields):
-            if field.section != section:
-                if section is not None:
-                    lines.append(FormLine("blank"))
-                lines.append(FormLine("section", field.section))
-                section = field.section
-            lines.append(FormLine("fields", fields=(index,)))
-    else:
-        lines = [
-            FormLine("fields", fields=tuple(range(start, min(start + columns, len(fields)))))
-            for start in range(0, len(fields), columns)
-        ]
-    if more:
-        lines += [FormLine("blank"), FormLine("more", more)]
-    return lines
 
 
 class FormLines(LineView):
     """The painted fields and the keys that move between them."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(tune.FORM),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(tune.FORM)
 
     def __init__(self) -> None:
         super().__init__(id="form-lines")
@@ -133,7 +82,7 @@ class FormLines(LineView):
         line = self._line_of(index)
         column = self._lines[line].fields.index(index) if self._columns == 2 else 0
         indent = self._indent
-        return column * width + indent + _TITLE_WIDTH + 1, line, width - indent - _TITLE_WIDTH - 3
+        return column * width + indent + TITLE_WIDTH + 1, line, width - indent - TITLE_WIDTH - 3
 
     def go(self, index: int) -> None:
         """Put the cursor on a stop."""
@@ -236,29 +185,10 @@ class FormLines(LineView):
     def _column_width(self, width: int) -> int:
         return width // 2 if self._columns == 2 else width
 
-    def _field(self, number: int, width: int) -> list[tuple[str, str]]:
-        field, signs = self.fields[number], glyphs_of(self)
+    def _field(self, number: int, width: int) -> Line:
         here = number == self.cursor
-        room = width - self._indent - _TITLE_WIDTH - 1 - 2
-        note = f"  (preset {field.note})" if field.note else ""
-        value = f"{field.text} {field.unit}".rstrip()
-        if len(value) + len(note) > room:
-            note = ""
-        value_text = fit_middle(value, room - len(note)) if field.key in _PATHS else fit(value, room - len(note))
-        if note:
-            value_text = fit(value, len(value))
-        mark = f"{signs.follow} " if field.changed else "  "
-        strong = "strong" if here else ""
-        return [
-            (self._bar(here), self._bar_tone),
-            (mark, "accent"),
-            (" " * (self._indent - 4), ""),
-            (fit(field.title, _TITLE_WIDTH), f"{strong} muted".strip() if not here else "strong"),
-            (" ", ""),
-            (value_text, f"{strong} {'accent' if field.changed else ''}".strip()),
-            (fit(note, room - len(value_text)) if note else "", "muted"),
-            (" v" if field.choices and signs.marks == "ascii" else " ▾" if field.choices else "  ", "muted"),
-        ]
+        painted = paint_field(self.fields[number], width, self._indent, glyphs_of(self), here=here)
+        return [(self._bar(here), self._bar_tone), *painted]
 
     def _arrange(self) -> None:
         self._columns = 2 if self.size.width >= TWO_COLUMNS else 1
@@ -269,9 +199,6 @@ class FormLines(LineView):
         if stop >= len(self.fields):
             return len(self._lines) - 1
         return next((i for i, line in enumerate(self._lines) if stop in line.fields), 0)
-
-
-_PATHS = frozenset({"base", "path", "eval_path"})
 
 
 class Form(Container):
