@@ -11,7 +11,8 @@ from textual.pilot import Pilot
 
 from backprop_tui.app.app import BackpropApp
 from backprop_tui.app.screens.runs import RunsScreen
-from backprop_tui.app.screens.runs_list import Heading, RunList
+from backprop_tui.app.screens.runs_groups import Heading
+from backprop_tui.app.screens.runs_list import RunList
 from backprop_tui.app.screens.runs_view import load_view
 from backprop_tui.store.layout import RunDir
 from backprop_tui.store.notes import change_notes, notes_file, read_notes

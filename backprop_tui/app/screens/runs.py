@@ -19,7 +19,8 @@ from backprop_tui.app.keymap import runs as keys
 from backprop_tui.app.screens.runs_acts import folder_size
 from backprop_tui.app.screens.runs_facts import RunFacts
 from backprop_tui.app.screens.runs_find import FilterBar
-from backprop_tui.app.screens.runs_list import Item, RunList, grouped
+from backprop_tui.app.screens.runs_groups import Item, grouped
+from backprop_tui.app.screens.runs_list import RunList
 from backprop_tui.app.screens.runs_queue import RunsQueue
 from backprop_tui.app.screens.runs_view import RunsView, load_view, save_view
 from backprop_tui.app.widgets.panel import Panel

@@ -1,4 +1,4 @@
-"""Columns of the list of runs, and what stands in each."""
+"""Columns of the list of runs, and what stands in each: the words and their tones."""
 
 from __future__ import annotations
 

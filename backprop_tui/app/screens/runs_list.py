@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from rich.cells import cell_len
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from backprop_tui.app import wording
 from backprop_tui.app.actions import bindings
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.keymap import runs as keys
-from backprop_tui.app.screens.runs_cells import CELLS, COLUMNS, ON_DEMAND
+from backprop_tui.app.screens.runs_groups import Heading, Item, key_of, members_below
+from backprop_tui.app.screens.runs_paint import columns_for, paint_cell, paint_heading
 from backprop_tui.app.spots import Spot
 from backprop_tui.app.widgets import painted
-from backprop_tui.app.widgets.lines import Line, LineView, fit, fit_middle
-from backprop_tui.app.widgets.table_rows import Column, visible_columns
-from backprop_tui.protocol.text import safe_text
+from backprop_tui.app.widgets.lines import Line, LineView, fit
 from backprop_tui.store.entry import Entry
 from backprop_tui.store.queue_rows import is_queued
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """The line above the runs of one experiment ("" has none): how many there are, whether they are shown, the best."""
-
-    name: str
-    count: int
-    live: int
-    best: float | None
-    open: bool
-
-
-Item = Entry | Heading
 
 
 class RunList(LineView):
@@ -126,7 +109,7 @@ class RunList(LineView):
         """Show these; the cursor stays on its run, else near its line."""
         old, before = self._key(self._cursor), len(self._items)
         self._items, self._now = items, time.time()
-        place = next((at for at, item in enumerate(items) if _key(item) == old), None) if old is not None else None
+        place = next((at for at, item in enumerate(items) if key_of(item) == old), None) if old is not None else None
         self._cursor = place if place is not None else max(0, min(self._cursor, len(items) - 1))
         resorted = (sort, reverse) != (self._sort, self._reverse)
         self._sort, self._reverse = sort, reverse
@@ -193,7 +176,13 @@ class RunList(LineView):
 
     def action_tick(self) -> None:
         """Tick the run, or all of a group, and go on to the next line."""
-        group = self._below(self._cursor) if self.heading is not None else [self.current] if self.current else []
+        group = (
+            members_below(self._items, self._cursor)
+            if self.heading is not None
+            else [self.current]
+            if self.current
+            else []
+        )
         # What waits is no run yet: it can't be compared, tagged or archived.
         ids = [entry.id for entry in group if not is_queued(entry.id)]
         if ids and all(run_id in self.ticked for run_id in ids):
@@ -261,7 +250,7 @@ class RunList(LineView):
         """The column titles; the sorted one carries an arrow."""
         signs = glyphs_of(self)
         pieces: list[tuple[str, str]] = [("  ", "")]
-        for number, (column, cells) in enumerate(self._columns(width)):
+        for number, (column, cells) in enumerate(columns_for(width, self._sort)):
             title = column.title
             if column.key == self._sort:
                 title = f"{title} {signs.down if self._reverse else signs.up}"
@@ -274,63 +263,22 @@ class RunList(LineView):
         signs = glyphs_of(self)
         bar = (signs.cursor if here else " ", ("focus" if self.has_focus else "muted") if here else "")
         if isinstance(item, Heading):
-            return [bar, *self._heading(item, width - 1, here)]
+            return [bar, *paint_heading(item, width - 1, signs, here=here)]
+        strong, ascii_only = "strong" if here else "", signs.marks == "ascii"
         tick = ("✓" if item.id in self.ticked else " ", "strong accent")
         pieces: list[tuple[str, str]] = [bar, tick]
-        for number, (column, cells) in enumerate(self._columns(width)):
+        for number, (column, cells) in enumerate(columns_for(width, self._sort)):
             pieces.append((" " if number else "", ""))
-            pieces += self._cell(item, column, cells, "strong" if here else "")
+            pieces += paint_cell(item, column, cells, self._now, strong=strong, ascii_only=ascii_only)
         return pieces
 
     def _painted(self, y: int, width: int) -> painted.Line:
         index = y - self.header_lines + self.top
         return tuple(self.line(index, width)) if index < len(self._items) else ()
 
-    def _cell(self, entry: Entry, column: Column, width: int, strong: str) -> list[tuple[str, str]]:
-        if column.key == "name":
-            name = safe_text(entry.title, limit=200)
-            tags = "".join(f" #{tag}" for tag in entry.tags)
-            note = " +" if entry.note else ""
-            extra = f"{safe_text(tags, limit=80)}{note}{' (archived)' if entry.archived else ''}"
-            room = max(width - cell_len(extra), min(width, 16))
-            if not extra or cell_len(name) >= room:
-                return [(fit(name + extra, width), strong)]
-            return [(name, strong), (fit(extra, width - cell_len(name)), "muted")]
-        text, tone = CELLS[column.key](entry, self._now, glyphs_of(self).marks == "ascii")
-        shown = fit_middle(text, width) if column.middle else fit(text, width, column.align)
-        return [(shown, f"{strong} {tone}".strip())]
-
-    def _heading(self, item: Heading, width: int, here: bool) -> Line:
-        signs = glyphs_of(self)
-        mark = ("▾" if item.open else "▸") if signs.marks != "ascii" else ("v" if item.open else ">")
-        name = safe_text(item.name, limit=80) or "in no experiment"
-        facts = f"{item.count:,} {'run' if item.count == 1 else 'runs'}"
-        if item.live:
-            facts += f" {signs.dot} {item.live} live"
-        if item.best is not None:
-            facts += f" {signs.dot} best {wording.loss(item.best)}"
-        rest = signs.frame[4] * max(0, width - cell_len(name) - cell_len(facts) - 7)
-        return [
-            (f"{mark} ", "muted"), (name, "strong" if here else "text"), ("  ", ""), (facts, "muted"), (" ", ""),
-            (rest, "grid"),
-        ]  # fmt: skip
-
-    def _columns(self, width: int) -> list[tuple[Column, int]]:
-        wanted: tuple[Column, ...] = COLUMNS
-        extra = ON_DEMAND.get(self._sort)
-        if extra is not None:
-            wanted = (*COLUMNS[:-1], extra, COLUMNS[-1])
-        elif any(column.key == self._sort and column.drop for column in COLUMNS):
-            # What is sorted by stays in view.
-            wanted = tuple(
-                Column(c.key, c.title, c.width, c.align, c.flex, 0, c.middle) if c.key == self._sort else c
-                for c in COLUMNS
-            )
-        return [(column, cells) for _, column, cells in visible_columns(wanted, width - 3)]
-
     def _title_at(self, x: int) -> str | None:
         at = 2
-        for column, cells in self._columns(self.size.width):
+        for column, cells in columns_for(self.size.width, self._sort):
             if at <= x < at + cells:
                 return column.key
             at += cells + 1
@@ -338,17 +286,8 @@ class RunList(LineView):
 
     # -- the cursor ---------------------------------------------------------------------------------------------------
 
-    def _below(self, index: int) -> list[Entry]:
-        """Runs under a heading; only those that are shown can be ticked."""
-        found: list[Entry] = []
-        for item in self._items[index + 1 :]:
-            if isinstance(item, Heading):
-                break
-            found.append(item)
-        return found
-
     def _key(self, index: int) -> str | None:
-        return _key(self._items[index]) if index < len(self._items) else None
+        return key_of(self._items[index]) if index < len(self._items) else None
 
     def _go(self, index: int) -> None:
         if not 0 <= index < len(self._items) or index == self._cursor:
@@ -357,24 +296,3 @@ class RunList(LineView):
         self.reveal(index)
         self.sync()
         self.post_message(self.Moved())
-
-
-def grouped(entries: Iterable[Entry], closed: set[str]) -> list[Item]:
-    """Runs under the headings of their experiments, in the order given; groups stand where their first run stands."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(entry.experiment, []).append(entry)
-    items: list[Item] = []
-    # Runs of no experiment last: they are the many that nobody sorted.
-    for name in sorted(groups, key=lambda name: not name):
-        members = groups[name]
-        bests = [entry.best for entry in members if entry.best is not None and entry.best == entry.best]
-        live = sum(entry.state.live for entry in members)
-        items.append(Heading(name, len(members), live, min(bests, default=None), name not in closed))
-        if name not in closed:
-            items += members
-    return items
-
-
-def _key(item: Item) -> str:
-    return item.id if isinstance(item, Entry) else f"group {item.name}"
