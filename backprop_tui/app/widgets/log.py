@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -19,30 +17,21 @@ from backprop_tui.app.keymap import log as keymap
 from backprop_tui.app.log_feed import Choice, LogFeed
 from backprop_tui.app.log_places import Spot, read_spot, spot_problem
 from backprop_tui.app.widgets.findbar import FindBar
-from backprop_tui.app.widgets.log_base import SOURCE_CHOICES, LogBase
-from backprop_tui.app.widgets.log_paint import TIMES, Manner
+from backprop_tui.app.widgets.log_base import SOURCE_CHOICES
+from backprop_tui.app.widgets.log_find import LogFind
+from backprop_tui.app.widgets.log_paint import TIMES, plain_line
 from backprop_tui.app.widgets.painted import Piece
-from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.store.layout import RunDir
 from backprop_tui.store.log_lines import LEVELS, LogRow
-from backprop_tui.store.log_search import LogSearch
 
 #: Lines copied at most.
 _COPIED = 10_000
-_TELL_EVERY = 0.3
-_SEARCH_GROUPS = ("log-find", "log-count")
 
 
-class LogView(LogBase):
+class LogView(LogFind):
     """Lines of a run's journal and raw logs. Moving up stops following; End or `f` begins again."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(keymap.LOG)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._query = ""
-        self._search: LogSearch | None = None
-        self._origin: int | None = None
 
     # -- frame --------------------------------------------------------------------------------------------------------
 
@@ -50,7 +39,7 @@ class LogView(LogBase):
         """Filters, hits and whether it follows; how many lines there are."""
         facts: list[Piece] = []
         if self._query:
-            facts.append((f"{self._hit_words()}  ", "accent"))
+            facts.append((f"{self.hit_words()}  ", "accent"))
         if self.range_from is not None:
             low, high = self.span
             facts.append((f"{high - low + 1:,} chosen  ", "accent"))
@@ -73,18 +62,6 @@ class LogView(LogBase):
         if self.follow:
             return f"{self.total:,} lines"
         return f"line {self.cursor + 1:,} of {self.total:,}"
-
-    def _hit_words(self) -> str:
-        search = self._search
-        if search is None:
-            return "…"
-        more = "" if search.done else "+"
-        return f"{search.hits:,}{more} hit{'' if search.hits == 1 else 's'}"
-
-    @property
-    def manner(self) -> Manner:
-        """How lines are written, with what is searched for."""
-        return replace(super().manner, needle=self._query.lower())
 
     # -- filters ------------------------------------------------------------------------------------------------------
 
@@ -134,98 +111,6 @@ class LogView(LogBase):
 
     def _bar(self) -> FindBar | None:
         return self.parent.query_one(FindBar) if isinstance(self.parent, LogPane) else None
-
-    def search(self, text: str) -> None:
-        """Look for a text; empty forgets the search."""
-        if text == self._query:
-            return
-        self._query, self._search = text, None
-        for group in _SEARCH_GROUPS:
-            self.app.workers.cancel_group(self, group)
-        if text:
-            self._begin_search()
-        self.update()
-
-    def forget_search(self) -> None:
-        """No search, and back to where it was begun."""
-        self.search("")
-        if self._origin is None:
-            self.set_follow(True)
-        else:
-            self.place(self._origin)
-
-    def _begin_search(self) -> None:
-        query = self._query
-        self.walk_then(lambda: self._find(query, self.cursor if self._origin is None else self._origin))
-
-    def _find(self, query: str, start: int) -> None:
-        """The nearest hit at `start` or before it, else after it; then all are counted."""
-        feed, choice = self._feed, self.choice
-        if feed is None or not query or query != self._query:
-            return
-        newest = self.follow or self._origin is None
-
-        def find(cancelled: Cancelled) -> tuple[LogSearch, int | None]:
-            search = feed.search(choice, query)
-            begin = len(search.lines) - 1 if newest else start
-            found = search.find(begin, -1, cancelled)
-            return search, found if found is not None else search.find(begin, 1, cancelled)
-
-        def done(result: tuple[LogSearch, int | None]) -> None:
-            if query != self._query or choice != self.choice:
-                return
-            self._search = result[0]
-            if result[1] is not None:
-                self.place(result[1])
-            self._count_hits()
-
-        in_thread(self, find, done, self._complain, group="log-find")
-
-    def _count_hits(self) -> None:
-        search = self._search
-        if search is None:
-            return
-        told = time.monotonic()
-
-        def count(cancelled: Cancelled) -> None:
-            def tell() -> None:
-                nonlocal told
-                if time.monotonic() - told > _TELL_EVERY:
-                    told = time.monotonic()
-                    self.call_later(self.label)
-
-            search.count(tell, cancelled)
-
-        in_thread(self, count, lambda _: self.label(), self._complain, group="log-count")
-        self.label()
-
-    def action_next_hit(self, direction: int) -> None:
-        """The next line (1) or the one before (-1) that holds the text; around at the ends."""
-        search = self._search
-        if search is None:
-            self._say("/ searches the log." if not self._query else "Still looking.")
-            return
-        self._stay()
-        start = self.cursor + direction
-
-        def find(cancelled: Cancelled) -> tuple[int | None, bool]:
-            found = search.find(start, direction, cancelled) if start >= 0 else None
-            if found is not None:
-                return found, False
-            return search.find(0 if direction > 0 else len(search.lines) - 1, direction, cancelled), True
-
-        def done(result: tuple[int | None, bool]) -> None:
-            number, around = result
-            if number is None:
-                self._say(f"Nothing holds {self._query!r}.")
-            else:
-                self.place(number)
-                if around:
-                    self._say("Around to the newest hit." if direction < 0 else "Around to the oldest hit.")
-            if not search.done:
-                self._count_hits()
-
-        in_thread(self, find, done, self._complain, group="log-find")
 
     # -- jumps --------------------------------------------------------------------------------------------------------
 
@@ -358,14 +243,6 @@ class LogView(LogBase):
         self._window = None
         self.refresh_lines()
 
-    def _say(self, text: str) -> None:
-        say = getattr(self.screen, "say", None)
-        if say is not None and text:
-            say(text)
-
-    def _complain(self, error: BackpropError) -> None:
-        self._say(str(error))
-
 
 class LogPane(Vertical):
     """The log and the line that opens under `/`."""
@@ -387,15 +264,3 @@ class LogPane(Vertical):
             view.search(message.text)
             if message.done:
                 message.bar.display = False
-
-
-def plain_line(row: LogRow) -> str:
-    """A line as it is copied: date, time, level, text."""
-    stamp = "-" * 19
-    if row.wall is not None:
-        try:
-            stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.wall))
-        except (OverflowError, ValueError, OSError):
-            pass
-    source = "" if row.source == "journal" else f"{row.source}: "
-    return f"{stamp if row.timed else '~' + stamp[:16]:<19} {row.level:<5} {source}{row.text}"

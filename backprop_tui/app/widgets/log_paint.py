@@ -59,6 +59,18 @@ def paint_unfinished(text: str, width: int, manner: Manner) -> Line:
     )
 
 
+def plain_line(row: LogRow) -> str:
+    """A line as it is copied: date, time, level, text."""
+    stamp = "-" * 19
+    if row.wall is not None:
+        try:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.wall))
+        except (OverflowError, ValueError, OSError):
+            pass
+    source = "" if row.source == "journal" else f"{row.source}: "
+    return f"{stamp if row.timed else '~' + stamp[:16]:<19} {row.level:<5} {source}{row.text}"
+
+
 def time_words(row: LogRow, manner: Manner) -> str:
     """When it was, in a fixed width; `~` for a line that only lies near that time."""
     width = _TIME_WIDTH[manner.times]
