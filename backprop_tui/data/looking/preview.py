@@ -309,7 +309,7 @@ def view_row(row: Row, how: How, tokenizer: Explains | None = None) -> PreviewRo
     encoded = rendered.encoded
     lost: Problem | None = None
     if not encoded.trained_tokens:
-        from backprop_tui.data.rendering.chat import answer_cut
+        from backprop_tui.data.rendering.cutting import answer_cut
 
         code, _, cause, next_step = answer_cut(len(encoded), encoded.cut)
         lost = Problem(code, cause, next_step, row.line, row.index + 1, "warn")

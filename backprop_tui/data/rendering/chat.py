@@ -10,14 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backprop_tui.data.formats.conversation import (
-    Conversation,
-    Message,
-    Normalised,
-    PlainText,
-)
+from backprop_tui.data.formats.conversation import Conversation, Message, Normalised, PlainText
 from backprop_tui.data.rendering import limits
-from backprop_tui.data.rendering.control import ControlTokens, Span, TokenTable
+from backprop_tui.data.rendering.control import ControlTokens
+from backprop_tui.data.rendering.cutting import Tokens, answer_cut, as_table, cut_row, measure_row, usable_row
 from backprop_tui.data.rendering.encoded import EncodedRow, Measure, Rendered, pieces_of
 from backprop_tui.data.rendering.joined import parts_of
 from backprop_tui.data.rendering.plans import Plan, Planner, TrainOn
@@ -27,7 +23,7 @@ from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.text import safe_text
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Tokenizer
 
 
 _PROBE = (Message("user", "What is it?"), Message("assistant", "It is this."))
@@ -166,7 +162,7 @@ class ChatTokenizer:
             DataError: no template, the template refuses the row, or an answer's place can't be told.
         """
         plan = self._planner.plan(row, train_on)
-        return self._usable(self._tokens(plan), plan, max_length, index)
+        return usable_row(self._tokens(plan), plan, max_length, self.eos_id, index)
 
     def encode_many(
         self,
@@ -188,7 +184,7 @@ class ChatTokenizer:
                 if isinstance(plan, DataError):
                     raise plan
                 prompt = bool(given) and given[place] < 0
-                results.append(self._usable(tokens, plan, max_length, index, prompt=prompt))
+                results.append(usable_row(tokens, plan, max_length, self.eos_id, index, prompt=prompt))
             except DataError as error:
                 results.append(error)
         return results
@@ -210,7 +206,7 @@ class ChatTokenizer:
             try:
                 if isinstance(plan, DataError):
                     raise plan
-                measure = self._measure(tokens, plan, max_length)
+                measure = measure_row(tokens, plan, max_length, self.eos_id)
                 if not measure.trained and given >= 0:
                     raise RowRejected(*answer_cut(measure.tokens, measure.cut))
                 results[place] = measure if before is None else before.beside(measure)
@@ -232,7 +228,7 @@ class ChatTokenizer:
                     plans.append(error)
         return plans
 
-    def _tokens_of(self, plans: Sequence[Plan | DataError]) -> list[tuple[Plan | DataError, Encoding | TokenTable]]:
+    def _tokens_of(self, plans: Sequence[Plan | DataError]) -> list[tuple[Plan | DataError, Tokens]]:
         """Each plan with its tokens; what the tokenizer can do in one call it does in one."""
         found: list[tuple[Plan | DataError, Any]] = [(plan, None) for plan in plans]
         plan: Plan | DataError
@@ -260,7 +256,7 @@ class ChatTokenizer:
             DataError: no template, or it refuses the roles.
         """
         plan = self._planner.plan(Conversation(tuple(messages), tuple(tools)), "answers", -1)
-        return list(_table(self._tokens(plan)).ids)
+        return list(as_table(self._tokens(plan)).ids)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids."""
@@ -277,8 +273,8 @@ class ChatTokenizer:
         """
         part, given = parts_of(row)[0]
         plan = self._planner.plan(part, train_on, given)
-        table = _table(self._tokens(plan))
-        encoded = self._cut(table, plan, max_length, -1)
+        table = as_table(self._tokens(plan))
+        encoded = cut_row(table, plan, max_length, self.eos_id, -1)
         ends: list[int] = []
         reached = 0
         for _, end in table.offsets[: len(encoded)]:
@@ -292,79 +288,7 @@ class ChatTokenizer:
             ends[-1] = len(text)
         return Rendered(encoded, pieces_of(text, ends, encoded.trained), tuple(ends))
 
-    def _tokens(self, plan: Plan) -> Encoding | TokenTable:
+    def _tokens(self, plan: Plan) -> Tokens:
         if plan.quoted:
             return self.control.encode(plan.text, plan.quoted)
         return self._tokenizer.encode(plan.text, add_special_tokens=plan.plain)
-
-    def _usable(
-        self, tokens: Encoding | TokenTable, plan: Plan, max_length: int | None, index: int, *, prompt: bool = False
-    ) -> EncodedRow:
-        encoded = self._cut(tokens, plan, max_length, index)
-        if prompt and encoded.cut:
-            raise RowRejected(
-                "DATA_PROMPT_LONG",
-                "prompt too long",
-                f"The prompt has {len(encoded) + encoded.cut:,} tokens and max_length is {max_length:,}.",
-                "Raise max_length or shorten the prompt.",
-            )
-        if not encoded.trained_tokens and not prompt:
-            raise RowRejected(*answer_cut(len(encoded), encoded.cut))
-        return encoded
-
-    def _measure(self, tokens: Encoding | TokenTable, plan: Plan, max_length: int | None) -> Measure:
-        total = len(tokens.ids)
-        if plan.plain and self.eos_id is not None and (not total or tokens.ids[-1] != self.eos_id):
-            total += 1
-        keep = total if max_length is None else min(total, max_length)
-        trained = keep if plan.plain else 0
-        for span in () if plan.plain else plan.spans:
-            first, after = _token_range(tokens, span, len(plan.text))
-            trained += max(0, min(after, keep) - first)
-        return Measure(keep, trained, total - keep, bool(plan.quoted))
-
-    def _cut(self, tokens: Encoding | TokenTable, plan: Plan, max_length: int | None, index: int) -> EncodedRow:
-        ids: list[int] = list(tokens.ids)
-        if plan.plain:
-            if self.eos_id is not None and (not ids or ids[-1] != self.eos_id):
-                ids.append(self.eos_id)
-            trained = [True] * len(ids)
-        else:
-            trained = [False] * len(ids)
-            for span in plan.spans:
-                first, after = _token_range(tokens, span, len(plan.text))
-                trained[first:after] = [True] * (after - first)
-        cut = max(0, len(ids) - max_length) if max_length is not None else 0
-        keep = len(ids) - cut
-        return EncodedRow(ids[:keep], trained[:keep], cut, plan.spans, index)
-
-
-def _token_range(tokens: Any, span: Span, length: int) -> Span:
-    """The tokens that hold the characters of `span`, as (first, after the last).
-
-    A token that reaches over the span's start belongs to it: it carries the answer's first letters.
-    """
-    start, end = span
-    if not isinstance(tokens, TokenTable):
-        first = 0 if start == 0 else tokens.char_to_token(start)
-        after = len(tokens.ids) if end == length else tokens.char_to_token(end)
-        if first is not None and after is not None:
-            return first, after
-    inside = [
-        place for place, (left, right) in enumerate(tokens.offsets) if right > start and left < end and right > left
-    ]
-    return (inside[0], inside[-1] + 1) if inside else (0, 0)
-
-
-def answer_cut(kept: int, cut: int) -> tuple[str, str, str, str]:
-    """Code, reason, cause and next step for a row with nothing left to learn."""
-    return (
-        "DATA_ANSWER_CUT",
-        "answer cut away",
-        f"The row has {kept + cut:,} tokens and its answer begins after the first {kept:,}.",
-        "Raise max_length or shorten the prompt.",
-    )
-
-
-def _table(tokens: Encoding | TokenTable) -> TokenTable:
-    return tokens if isinstance(tokens, TokenTable) else TokenTable(list(tokens.ids), list(tokens.offsets))
