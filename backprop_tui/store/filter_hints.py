@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from backprop_tui.store.entry import Entry
-from backprop_tui.store.filter import field_names, find_field, flag_words
+from backprop_tui.store.filter_fields import field_names, find_field, flag_words
 
 #: Candidates offered at most.
 MOST = 12
