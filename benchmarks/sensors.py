@@ -20,8 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 import pynvml  # noqa: E402
 
-from backprop_tui.engine.host import Timings  # noqa: E402
 from backprop_tui.engine.host_telemetry import Slimmer  # noqa: E402
+from backprop_tui.engine.host_timings import Timings  # noqa: E402
 from backprop_tui.hardware.gpu import GpuReader  # noqa: E402
 from backprop_tui.hardware.host import HostSampler  # noqa: E402
 from backprop_tui.protocol.codec import to_json  # noqa: E402

@@ -12,17 +12,15 @@ import os
 import secrets
 import signal
 import socket
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from backprop_tui import __version__
-from backprop_tui.engine import host_faults, host_retry
+from backprop_tui.engine import host_retry
 from backprop_tui.engine.baseline import baseline_name, read_baseline
-from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.host_attempts import Attempts
+from backprop_tui.engine.host_record import Record
 from backprop_tui.engine.host_safety import Safety
 from backprop_tui.engine.host_server import PipeServer, bind_socket
 from backprop_tui.engine.host_timings import Timings
@@ -30,15 +28,13 @@ from backprop_tui.engine.watch_curves import CurveWatch
 from backprop_tui.engine.worker_command import worker_command as command_of
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.commands import ACCEPTED_IN, Command, CommandName, Reply, ReplyStatus
-from backprop_tui.protocol.errors import EXIT_FAILED, EXIT_OK, BackpropError, DataError, UsageError
+from backprop_tui.protocol.errors import EXIT_FAILED, EXIT_OK, DataError, UsageError
 from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.protocol.view import RunView
-from backprop_tui.store import checkpoints
-from backprop_tui.store.journal import JournalWriter, read_events
+from backprop_tui.store.journal import read_events
 from backprop_tui.store.layout import RunDir, checkpoint_step
 from backprop_tui.store.locks import Identity, RunLock
-from backprop_tui.store.summary import load_summary
 
 #: What a worker may say; the other kinds are the host's own words.
 _FROM_WORKER = frozenset(
@@ -72,27 +68,32 @@ class Host:
         self.run = run
         self.run_id = run.id
         self.journal_file = run.journal_file
-        self.view = RunView()
         self._resume = resume
         self._rate = rate
         self._spec = _spec_of(run)
         self._timings = (timings or Timings()).for_run(self._spec)
+        self._record = Record(
+            run,
+            sync=self._timings.sync,
+            hand_out=lambda event: self._server.broadcast(event),
+            on_broken=self._on_broken,
+        )
         command = worker_command or command_of(self._spec)
         self._attempts = Attempts(self, command, self._timings, self._spec, memory_kills)
         self._watch = CurveWatch(self._spec)
         self._safety = Safety(self, self._spec, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
         self._commands: set[str] = set()
-        self._attempt = 0
         self._signalled = False
-        self._begun = False
-        self._journal_broken = False
-        self._sync_timer: asyncio.TimerHandle | None = None
-        self._syncing: asyncio.Future[None] | None = None
 
     @property
     def seq(self) -> int:
         """The newest event's number."""
-        return self._journal.seq
+        return self._record.seq
+
+    @property
+    def view(self) -> RunView:
+        """What is on record of the run."""
+        return self._record.view
 
     async def serve(self, ready: Callable[[], None]) -> int:
         """Run to the end; returns the process's exit code.
@@ -110,7 +111,9 @@ class Host:
             identity.write(self.run.identity_file)
             self._server = PipeServer(self, identity.nonce)
             await self._server.listen(sock)
-            self._open_journal()
+            self._record.open()
+            taken = read_events(self.run.journal_file, kinds={ev.COMMAND})
+            self._commands = {str(event.data.get("id")) for event in taken}
             for signum in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(signum, self._on_signal)
             self._begin(worker_lock)
@@ -118,23 +121,15 @@ class Host:
             await self._attend()
         finally:
             _unlink(path)
-        return EXIT_FAILED if self._journal_broken else EXIT_OK
+        return EXIT_FAILED if self._record.broken else EXIT_OK
 
     def record(self, kind: str, data: dict[str, Any]) -> bool:
         """Journal one event and hand it to the clients; False when the disk refused it."""
-        try:
-            hit("host.journal")
-            event = self._journal.append(kind, data, attempt=self._attempt)
-        except (BackpropError, OSError) as error:
-            if not self._begun:
-                raise
-            self._on_broken_journal(error)
-            return False
-        self.view.apply([event])
-        self._server.broadcast(event)
-        if kind not in ev.DURABLE and self._sync_timer is None:
-            self._sync_timer = self._loop.call_later(self._timings.sync, self._sync)
-        return True
+        return self._record.append(kind, data)
+
+    def take_stock(self) -> None:
+        """Bring the journal's list of checkpoints in line with the disk."""
+        self._record.take_stock()
 
     def on_command(self, message: dict[str, Any]) -> Reply:
         """Check, journal and carry out a client's command; the answer is on disk before it is given."""
@@ -160,31 +155,6 @@ class Host:
         self._carry_out(command)
         return Reply(identity, ReplyStatus.ACCEPTED)
 
-    def _open_journal(self) -> None:
-        self._journal = JournalWriter(self.run.journal_file)
-        self.view = load_summary(self.run).view
-        taken = read_events(self.run.journal_file, kinds={ev.COMMAND})
-        self._commands = {str(event.data.get("id")) for event in taken}
-        self._attempt = self.view.attempt
-        if self.view.attempt and self.view.state.live:
-            self.record(ev.FAULT, dict(host_faults.engine_lost(self.view, self.run.short_id)))
-        self.take_stock()
-
-    def take_stock(self) -> None:
-        """Bring the journal's list of checkpoints in line with the disk: a worker without a host saved on its own."""
-        checkpoints.sweep(self.run)
-        there = {info.step: info for info in checkpoints.list_checkpoints(self.run) if info.problem is None}
-        for step in [step for step in self.view.checkpoints if step not in there]:
-            self.record(ev.CHECKPOINT_REMOVED, {"step": step})
-        for step, info in there.items():
-            if step not in self.view.checkpoints:
-                path = info.path.relative_to(self.run.path).as_posix()
-                size, why = info.bytes, "host_lost"
-                self.record(
-                    ev.CHECKPOINT,
-                    {"step": step, "path": path, "bytes": size, "seconds": None, "reason": why, "best": False},
-                )
-
     def _begin(self, worker_lock: RunLock) -> None:
         if self.view.started is None:
             name = self._spec.get("name") or ""
@@ -206,8 +176,7 @@ class Host:
 
     def on_attempt(self, attempt: int) -> None:
         """A worker has been started; from here on its events bear this number."""
-        self._begun = True
-        self._attempt = attempt
+        self._record.begin(attempt)
         self._watch.take(ev.ATTEMPT, {"attempt": attempt})
         self._safety.on_attempt(self._attempts.pid)
 
@@ -216,14 +185,9 @@ class Host:
         while not await self._over_within(self._timings.telemetry):
             self._safety.look()
         self._attempts.close()
-        if self._sync_timer is not None:
-            self._sync_timer.cancel()
-        if self._syncing is not None:
-            # The file must not be closed under it.
-            await self._syncing
+        await self._record.settle()
         await self._server.close(self._timings.linger)
-        with contextlib.suppress(BackpropError):
-            self._journal.close()
+        self._record.close()
         self._attempts.join(2.0)
 
     async def _over_within(self, seconds: float) -> bool:
@@ -274,7 +238,7 @@ class Host:
             self.on_garbage(f"The worker sent an event of the unknown kind {safe_text(kind, limit=40)}.")
             return
         self._attempts.heard(message, kind)
-        if self._journal_broken and kind not in ev.DURABLE:
+        if self._record.broken and kind not in ev.DURABLE:
             return
         self.record(kind, message)
         self._safety.on_worker(kind, message)
@@ -287,7 +251,7 @@ class Host:
 
     def on_reading(self, reading: dict[str, Any]) -> None:
         """Journal a reading of the sensors."""
-        if not self._attempts.over and not self._journal_broken:
+        if not self._attempts.over and not self._record.broken:
             # How long the raw logs were at this moment: what puts their lines, which carry no time, between the events.
             logs = {"worker": _size(self.run.worker_log), "host": _size(self.run.host_log)}
             self.record(ev.TELEMETRY, {**reading, "logs": logs})
@@ -307,36 +271,10 @@ class Host:
         """The last worker is gone."""
         self._done.set()
 
-    def _on_broken_journal(self, error: BackpropError | OSError) -> None:
-        if self._journal_broken:
-            return
-        self._journal_broken = True
-        self._journal.release_reserve()
-        # host.log is mostly on the same disk.
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"{time.strftime('%F %T')} {error}\n")
-        words = error.to_dict() if isinstance(error, BackpropError) else _disk_words(error)
-        words["next"] = (
-            f"{words['next']} Then {host_faults.next_step(self.view, self.run.short_id)[0].lower()}"
-            + (host_faults.next_step(self.view, self.run.short_id)[1:])
-        )
-        self.record(ev.FAULT, {**words, "step": self.view.step})
+    def _on_broken(self) -> None:
+        """A run that can't be recorded is stopped; its disk may still have room for a checkpoint."""
         self._attempts.send({"id": f"host-{secrets.token_hex(8)}", "name": CommandName.STOP.value, "args": {}})
         self._attempts.await_stop(self._timings.shutdown)
-
-    def _sync(self) -> None:
-        self._sync_timer = None
-        self._syncing = self._loop.run_in_executor(None, self._sync_now)
-
-    def _sync_now(self) -> None:
-        try:
-            self._journal.sync()
-        except BackpropError as error:
-            self._loop.call_soon_threadsafe(self._on_broken_journal, error)
-
-
-def _disk_words(error: OSError) -> dict[str, Any]:
-    return {"code": "DISK_FULL", "cause": f"{error.strerror}: the run's record can't be written.", "next": ""}
 
 
 def _spec_of(run: RunDir) -> dict[str, Any]:

@@ -36,7 +36,10 @@ class Owner(Protocol):
     """The host, as far as its workers need it."""
 
     run: RunDir
-    view: RunView
+
+    @property
+    def view(self) -> RunView:
+        """What is on record of the run."""
 
     def record(self, kind: str, data: dict[str, Any]) -> bool:
         """Journal one event."""

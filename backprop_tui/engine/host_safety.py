@@ -28,7 +28,10 @@ class Ward(Protocol):
     """The host, as far as its safety needs it."""
 
     run: RunDir
-    view: RunView
+
+    @property
+    def view(self) -> RunView:
+        """What is on record of the run."""
 
     def record(self, kind: str, data: dict[str, Any]) -> bool:
         """Journal one event."""
