@@ -13,18 +13,16 @@ from typing import Any
 from backprop_tui.config import paths
 from backprop_tui.data.children.remote import RemoteTokenizer, shared
 from backprop_tui.data.finding.places import BUNDLED, DataSet, Source, check_set, resolve
-from backprop_tui.data.formats import Conversation, Normalised, PlainText, Purpose
-from backprop_tui.data.rendering.joined import Learnt, answered, joined, parts_of, renderings_of
-from backprop_tui.data.rows import Problem, RowRejected
-from backprop_tui.data.selection import ELSEWHERE, Progress, Scan, no_usable_rows, rows_at, scan, select, whole
+from backprop_tui.data.formats import Conversation, Normalised, Purpose
+from backprop_tui.data.learning import as_learnt, encode_rows, refuse_useless_masks
+from backprop_tui.data.rendering.joined import Learnt, answered, renderings_of
+from backprop_tui.data.selection import ELSEWHERE, Progress, Scan, rows_at, scan, select, whole
 from backprop_tui.data.versions.fingerprint import describe_data, set_state
 from backprop_tui.protocol.errors import DataError
 from backprop_tui.protocol.spec import DataPart
 from backprop_tui.protocol.text import safe_text
 
-_BATCH = 4096
 _PROBE = 64
-_REFUSED = "refused by the chat template"
 
 
 @dataclass(slots=True)
@@ -112,13 +110,13 @@ def check(
         reasons: Counter[str] = Counter()
         wanted = set(found.kept[:_PROBE])
         sample = list(islice(rows_at(train, part, wanted, purpose), len(wanted)))
-        results = _learnt(tokenizer, sample, part)
+        results = as_learnt(tokenizer, sample, part)
         rows = [result for result in results if not isinstance(result, DataError)]
-        _refuse_useless_masks(rows, sample, part)
+        refuse_useless_masks(rows, sample, part)
         if not rows:
             # A few rows that don't fit are no verdict on the rest; all of the first rows in a row need a full look.
             everything = rows_at(train, part, set(found.kept), purpose)
-            _encode(everything, len(found.kept), tokenizer, part, reasons, None, train)
+            encode_rows(everything, len(found.kept), tokenizer, part, reasons, None, train)
     select(found, part, 0, split=held_out is None)
     if held_out is not None:
         _scanned(held_out, whole(part), purpose, on_progress)
@@ -204,7 +202,7 @@ def build(
     questions: dict[int, Conversation] = {}
 
     rows = _noted(rows_at(train_data, part, wanted, purpose), held, questions)
-    encoded = _encode(rows, len(wanted), tokenizer, part, dropped, on_progress, train_data)
+    encoded = encode_rows(rows, len(wanted), tokenizer, part, dropped, on_progress, train_data)
     by_index = {row.index: row for row in encoded}
     train = [by_index[index] for index in chosen.train if index in by_index]
     evaluation = [by_index[index] for index in chosen.held if index in by_index]
@@ -218,7 +216,7 @@ def build(
         other = scan(eval_data, whole(part), purpose=purpose, on_progress=on_progress)
         rows = _noted(rows_at(eval_data, part, set(other.kept), purpose), None, questions)
         reasons = Counter(other.dropped)
-        evaluation = _encode(rows, len(other.kept), tokenizer, part, reasons, on_progress, eval_data)
+        evaluation = encode_rows(rows, len(other.kept), tokenizer, part, reasons, on_progress, eval_data)
         dropped.update({f"held out: {reason}": count for reason, count in reasons.items()})
         described.append(describe_data(eval_data, other))
         held_keys = set(other.keys)
@@ -269,70 +267,6 @@ def _noted(
         if (which is None or index in which) and (asked := answered(row)) is not None:
             questions[index] = asked
         yield index, row
-
-
-def _encode(
-    rows: Iterable[tuple[int, Normalised]],
-    total: int,
-    tokenizer: RemoteTokenizer,
-    part: DataPart,
-    dropped: Counter[str],
-    on_progress: Progress | None,
-    data: DataSet,
-) -> list[Learnt]:
-    encoded: list[Learnt] = []
-    first: dict[str, Problem] = {}
-    reasons: Counter[str] = Counter()
-    done = 0
-    waiting = iter(rows)
-    while batch := list(islice(waiting, _BATCH)):
-        for (index, _), result in zip(batch, _learnt(tokenizer, batch, part), strict=True):
-            if not isinstance(result, DataError):
-                encoded.append(result)
-                continue
-            reason = result.reason if isinstance(result, RowRejected) else _REFUSED
-            reasons[reason] += 1
-            first.setdefault(reason, Problem(result.code, result.cause, result.next_step, row=index + 1))
-        _refuse_useless_masks(encoded[-len(batch) :], batch, part)
-        done += len(batch)
-        if on_progress:
-            on_progress(done, total)
-    dropped.update(reasons)
-    if not encoded and total:
-        raise no_usable_rows(safe_text(data.words), total, reasons, first)
-    return encoded
-
-
-def _learnt(tokenizer: RemoteTokenizer, rows: list[tuple[int, Normalised]], part: DataPart) -> list[Learnt | DataError]:
-    """Rows as they are learnt from, each made of its renderings; only what imitates may learn prompts as well."""
-    parts = [[(index, *part_of) for part_of in parts_of(row)] for index, row in rows]
-    flat = [one for row in parts for one in row]
-    whole_rows = all(isinstance(row, Conversation | PlainText) for _, row in rows)
-    results = iter(
-        tokenizer.encode_many(
-            [(index, conversation) for index, conversation, _ in flat],
-            max_length=part.max_length,
-            train_on=part.train_on if whole_rows else "answers",
-            given=[] if whole_rows else [given for _, _, given in flat],
-        )
-    )
-    return [joined(row, [next(results) for _ in own]) for (_, row), own in zip(rows, parts, strict=True)]
-
-
-def _refuse_useless_masks(rows: list[Learnt], read: list[tuple[int, Normalised]], part: DataPart) -> None:
-    """A mask that masks nothing where answers were to be learnt means that prompts would be learnt as well.
-
-    Raises:
-        DataError: DATA_MASK_FULL.
-    """
-    chats = {index for index, row in read if isinstance(row, Conversation)}
-    masked = [row for row in rows if row.index in chats]
-    if part.train_on == "answers" and masked and all(row.trained_tokens == len(row) for row in masked):
-        raise DataError(
-            "DATA_MASK_FULL",
-            f"Every token of all {len(masked):,} rows looked at would be learnt, the prompts included.",
-            "Choose another chat template, or set train_on=everything if that is meant.",
-        )
 
 
 def _summary(rows: list[Learnt]) -> dict[str, Any]:

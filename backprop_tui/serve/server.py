@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
-import ssl
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.serve import pages
 from backprop_tui.serve.access import Access
+from backprop_tui.serve.listening import bound, tls_context
 from backprop_tui.serve.options import Options
 from backprop_tui.serve.password import Patience
 from backprop_tui.serve.viewer import Viewer
@@ -60,7 +58,7 @@ class Server:
         Raises:
             UnavailableError: SERVE_PORT_TAKEN, or SERVE_CERTIFICATE_UNUSABLE.
         """
-        context = self._context()
+        context = tls_context(self.options)
         app = web.Application(middlewares=[self._gate], client_max_size=_LARGEST)
         app.add_routes([
             web.get("/", self._index),
@@ -73,7 +71,7 @@ class Server:
         app.on_shutdown.append(self._close_all)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=8.0)
         await self._runner.setup()
-        listening = self._bound()
+        listening = bound(self.options)
         self.port = listening.getsockname()[1]
         self._hosts = self.options.hosts(self.port)
         await web.SockSite(self._runner, listening, ssl_context=context).start()
@@ -89,36 +87,6 @@ class Server:
     def link(self) -> str:
         """An address that opens the app once."""
         return f"{self.options.url(self.port)}/?token={self.access.link()}"
-
-    def _bound(self) -> socket.socket:
-        host = self.options.host.strip("[]")
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                host, self.options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
-            listening = socket.socket(family, kind, protocol)
-        except OSError as failure:
-            raise _cannot_listen(host, self.options.port, failure) from None
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-        except OSError as failure:
-            listening.close()
-            raise _cannot_listen(host, self.options.port, failure) from None
-        return listening
-
-    def _context(self) -> ssl.SSLContext | None:
-        if self.options.certificate is None:
-            return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        try:
-            context.load_cert_chain(self.options.certificate, self.options.key)
-        except (OSError, ssl.SSLError) as failure:
-            raise UnavailableError(
-                "SERVE_CERTIFICATE_UNUSABLE", f"The certificate can't be used: {safe_text(failure, limit=200)}.",
-                "Give PEM files of a certificate and its key, readable by you.",
-            ) from None  # fmt: skip
-        return context
 
     async def _sweep(self) -> None:
         """End views whose session was idle too long."""
@@ -345,10 +313,3 @@ def _within(value: object, usual: int, most: int) -> int:
 
 def _address(request: web.Request) -> str:
     return safe_text(request.remote or "?", limit=60)
-
-
-def _cannot_listen(host: str, port: int, failure: OSError) -> UnavailableError:
-    return UnavailableError(
-        "SERVE_PORT_TAKEN", f"{safe_text(host, limit=80)} port {port} can't be listened on: {failure.strerror}.",
-        "Give another --port, or 0 for any that is free.",
-    )  # fmt: skip
