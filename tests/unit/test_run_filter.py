@@ -13,8 +13,8 @@ from backprop_tui.protocol.errors import UsageError
 from backprop_tui.protocol.fields import settings
 from backprop_tui.protocol.states import RunState
 from backprop_tui.store.entry import Entry
-from backprop_tui.store.filter_fields import find_field
 from backprop_tui.store.filter import parse_filter
+from backprop_tui.store.filter_fields import find_field
 from backprop_tui.store.filter_hints import hints, occurring
 
 NOW = 1_800_000_000.0
