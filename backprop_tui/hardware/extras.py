@@ -21,9 +21,10 @@ FLOORS: dict[str, dict[str, str]] = {
     },
     "serve": {"aiohttp": "3.14", "textual-serve": "1.1.3"},
     "sweep": {"optuna": "4"},
+    "deepspeed": {"deepspeed": "0.19"},
 }
 #: What an extra is for, to say what does not go without it; and names that differ once imported.
-_PURPOSES = {"train": "Training", "serve": "Serving the app", "sweep": "A search with Optuna"}
+_PURPOSES = {"train": "Training", "serve": "Serving the app", "sweep": "A search with Optuna", "deepspeed": "ZeRO"}
 _MODULES = {"textual-serve": "textual_serve"}
 #: Needed by some settings only: its absence is told when such a setting is used.
 _OPTIONAL = frozenset({"bitsandbytes"})

@@ -29,6 +29,8 @@ def check_variants(spec: RunSpec) -> None:
     """
     if spec.model.method == "qlora":
         _need(_BNB, "qlora", "method=lora")
+    if spec.devices.parallel == "zero2":
+        _need("deepspeed", "parallel=zero2", "parallel=ddp")
     package = OPTIMIZER_PACKAGES.get(spec.optim.optimizer)
     if package is not None:
         _need(package, spec.optim.optimizer, "optimizer=adamw_torch")

@@ -104,7 +104,7 @@ class PlanPayload(TypedDict):
     memory: NotRequired[dict[str, int] | None]
     processes: NotRequired[int]
     machines: NotRequired[int]
-    parallel: NotRequired[Literal["ddp", "fsdp2"]]
+    parallel: NotRequired[Literal["ddp", "fsdp2", "zero2"]]
 
 
 class ProbePayload(TypedDict):

@@ -7,7 +7,11 @@ from typing import Any
 
 from backprop_tui.protocol.codec import number
 
-_HOW = {"ddp": "each with all weights (DDP)", "fsdp2": "each with a share of the weights (FSDP2)"}
+_HOW = {
+    "ddp": "each with all weights (DDP)",
+    "fsdp2": "each with a share of the weights (FSDP2)",
+    "zero2": "each with all weights and a share of the optimiser (ZeRO-2)",
+}
 
 
 def sharing_words(plan: Mapping[str, Any]) -> str:

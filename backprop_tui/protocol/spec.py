@@ -33,6 +33,10 @@ __all__ = [
 _DEMOS = {"preference": "demo-pairs", "unpaired": "demo-marked"}
 
 
+#: Optimisers whose states are of one number per weight, or none: those alone can be put together again from shares.
+_WITH_ZERO = ("adamw_torch", "sgd", "rmsprop")
+
+
 class RunSpec(Part):
     """Everything a run is made of. Immutable; change it with `fields.with_overrides`."""
 
@@ -135,12 +139,24 @@ class RunSpec(Part):
         together = devices.devices != 1 or devices.nodes > 1
         if together and self.multi.multi != "off":
             raise ValueError("a multi-run trains in one process: set devices and nodes to 1")
-        if devices.parallel == "fsdp2" and not together:
-            raise ValueError("parallel=fsdp2 shares weights out among processes: set devices to 2 or more")
-        if devices.parallel == "fsdp2" and self.model.method == "qlora":
-            raise ValueError("quantised weights can't be shared out: choose parallel=ddp, or method lora or full")
-        if devices.parallel == "fsdp2" and self.task.objective != "sft":
-            raise ValueError(f"weights can't be shared out for {self.task.objective}: choose parallel=ddp")
-        if devices.parallel == "fsdp2" and self.model.method == "lora" and self.lora.adapter_start == "pissa":
-            raise ValueError("weights can't be shared out with adapter_start=pissa: choose parallel=ddp")
+        if devices.parallel in ("fsdp2", "zero2"):
+            self._check_sharing(together)
         return self
+
+    def _check_sharing(self, together: bool) -> None:
+        way = self.devices.parallel
+        shared = "weights" if way == "fsdp2" else "an optimiser"
+        if not together:
+            raise ValueError(f"parallel={way} shares {shared} out among processes: set devices to 2 or more")
+        if self.model.method == "qlora":
+            raise ValueError(
+                f"parallel={way} does not go with quantised weights: choose parallel=ddp, or method lora or full"
+            )
+        if self.task.objective != "sft":
+            raise ValueError(f"parallel={way} does not go with {self.task.objective}: choose parallel=ddp")
+        if way == "zero2" and self.optim.optimizer not in _WITH_ZERO:
+            raise ValueError(
+                f"parallel=zero2 goes with optimizer {', '.join(_WITH_ZERO)}: choose one, or parallel=fsdp2"
+            )
+        if self.model.method == "lora" and self.lora.adapter_start == "pissa":
+            raise ValueError(f"parallel={way} does not go with adapter_start=pissa: choose parallel=ddp")

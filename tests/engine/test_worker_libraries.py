@@ -13,6 +13,7 @@ import pytest
 
 from backprop_tui.config import paths
 from backprop_tui.config.presets import preset_spec
+from backprop_tui.hardware.extras import installed_version
 from tests.support.worker_driver import WorkerProcess, new_run
 
 _LOOK = """
@@ -20,13 +21,13 @@ import importlib.util, json, sys
 from backprop_tui.engine.worker.libraries import leave_out
 from backprop_tui.protocol.fields import validate_spec
 leave_out(validate_spec(json.loads(sys.argv[1])))
-print(importlib.util.find_spec("bitsandbytes") is not None)
+print(importlib.util.find_spec(sys.argv[2]) is not None)
 """
 
 
-def _there(**settings: Any) -> bool:
+def _there(library: str = "bitsandbytes", /, **settings: Any) -> bool:
     words = json.dumps(preset_spec("demo", overrides=settings).model_dump(mode="json"))
-    done = subprocess.run([sys.executable, "-c", _LOOK, words], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", _LOOK, words, library], capture_output=True, text=True, check=True)
     return done.stdout.strip() == "True"
 
 
@@ -48,6 +49,9 @@ def test_it_is_there_for_whoever_needs_it(quantised: Path) -> None:
     assert _there(base=str(quantised))
     assert _there(base="somebody/not-on-this-machine"), "nobody knows yet how its weights were saved"
     assert _there(base=str(quantised / "nowhere")), "the error is told by what loads the model"
+    assert not _there("deepspeed", devices=2)
+    if installed_version("deepspeed") is not None:
+        assert _there("deepspeed", devices=2, parallel="zero2")
 
 
 @pytest.mark.train

@@ -13,6 +13,7 @@ import backprop_tui.engine.worker.trainer
 from backprop_tui.engine.worker.channel import EventSink, Inbox
 from backprop_tui.engine.worker.distributed import EXIT_FORSAKEN
 from backprop_tui.engine.worker.session import Session
+from backprop_tui.protocol.changes import VARIABLE, Changes
 from backprop_tui.store.layout import RunDir
 
 
@@ -35,7 +36,8 @@ def work(run: str, environment: dict[str, str], pipes: tuple[int, int, int] | No
         control = os.open(f"/proc/{agent}/fd/{control_in}", os.O_RDONLY)
     inbox = Inbox(on_stop=lambda reason: sink.state("stopping", reason))
     signal.signal(signal.SIGTERM, lambda *_: inbox.request_stop("The engine was told to shut down."))
-    session = Session(directory, sink, inbox, resume=resume)
+    changes = Changes.from_variable(os.environ.get(VARIABLE))
+    session = Session(directory, sink, inbox, resume=resume, changes=changes)
     if control >= 0:
         inbox.listen(control)
     good = session.execute()

@@ -56,17 +56,20 @@ def test_every_gpu_is_taken_only_where_gpus_are_used() -> None:
     [
         ({"devices": 1}, "set devices to 2"),
         ({"method": "qlora"}, "quantised weights"),
-        ({"objective": "dpo"}, "for dpo"),
+        ({"objective": "dpo"}, "does not go with dpo"),
         ({"adapter_start": "pissa"}, "adapter_start=pissa"),
         ({"nodes": 2}, "need a meeting point"),
         ({"nodes": 2, "rendezvous": "box1:0"}, "need a meeting point"),
     ],
 )
-def test_what_can_not_be_shared_out_is_refused_before_anything_is_read(words: dict[str, object], reason: str) -> None:
+@pytest.mark.parametrize("parallel", ["fsdp2", "zero2"])
+def test_what_can_not_be_shared_out_is_refused_before_anything_is_read(
+    parallel: str, words: dict[str, object], reason: str
+) -> None:
     with pytest.raises(UsageError, match=reason):
-        _spec(**{"devices": 2, "parallel": "fsdp2", "method": "lora", **words})
+        _spec(**{"devices": 2, "parallel": parallel, "method": "lora", **words})
 
 
-def test_deepspeed_is_not_offered() -> None:
-    with pytest.raises(UsageError, match="ddp"):
-        _spec(devices=2, parallel="deepspeed")
+def test_an_optimiser_whose_states_can_not_be_put_together_again_is_refused() -> None:
+    with pytest.raises(UsageError, match="optimizer adamw_torch, sgd, rmsprop"):
+        _spec(devices=2, parallel="zero2", optimizer="adafactor")

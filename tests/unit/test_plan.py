@@ -206,6 +206,12 @@ def test_processes_share_the_steps_and_the_memory_of_a_machine() -> None:
     assert shared is not None
     assert shared.parts["optimiser"] == pytest.approx(whole.parts["optimiser"] / 4, rel=0.001)
     assert shared.peak < whole.peak
+    zero = forecast(spec_of(method="full", devices=4, parallel="zero2"), facts()).memory
+    assert zero is not None
+    # A fourth of Adam's two moments, and of the copy that is updated.
+    assert zero.parts["optimiser"] == pytest.approx(whole.parts["optimiser"] * 3 / 2 / 4, rel=0.001)
+    assert zero.parts["weights"] == whole.parts["weights"]
+    assert shared.peak < zero.peak < whole.peak
 
 
 def past(spec: RunSpec, **changes: Any) -> PastRun:

@@ -19,6 +19,10 @@ from backprop_tui.protocol.sharing_words import sharing_words
             {"processes": 16, "machines": 2, "parallel": "fsdp2"},
             "16 processes on 2 machines, each with a share of the weights (FSDP2)",
         ),
+        (
+            {"processes": 8, "parallel": "zero2"},
+            "8 processes, each with all weights and a share of the optimiser (ZeRO-2)",
+        ),
         ({"processes": 2}, "2 processes"),
         ({"processes": 1, "parallel": "ddp"}, ""),
         ({"processes": "nan"}, ""),

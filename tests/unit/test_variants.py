@@ -37,6 +37,17 @@ def test_an_optimiser_whose_package_is_missing_is_refused_by_the_packages_name(n
     assert f"pip install {package}" in error.next_step
 
 
+def test_zero_without_deepspeed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from backprop_tui.hardware import extras
+
+    here = extras.installed_version
+    monkeypatch.setattr(extras, "installed_version", lambda name: None if name == "deepspeed" else here(name))
+    error = refused(parallel="zero2", devices=2)
+    assert error.code == "EXTRA_MISSING"
+    assert "deepspeed" in error.cause
+    assert "parallel=ddp" in error.next_step
+
+
 def test_attention_that_would_mix_rows_or_do_nothing_is_refused() -> None:
     for attention in ("sdpa", "eager"):
         assert refused(padding_free=True, attention=attention).code == "PADDING_FREE_ATTENTION"

@@ -71,7 +71,7 @@ def sharing_of(spec: RunSpec, directory: Path, data: RunData) -> Sharing:
 
 
 def load_parts(
-    spec: RunSpec, directory: Path, phase: Phase, resume: Path | None, origin: Path | None, *, shared_out: bool
+    spec: RunSpec, directory: Path, phase: Phase, resume: Path | None, origin: Path | None, *, sharing: Sharing
 ) -> tuple[Loaded, Precision]:
     """Model, adapter and tokenizer.
 
@@ -81,10 +81,10 @@ def load_parts(
         phase: told how far it is.
         resume: checkpoint to go on from, None begins afresh.
         origin: checkpoint of another run whose weights are taken over.
-        shared_out: whether each process will hold a share of the weights.
+        sharing: what the processes share out.
     """
     method = find_method(spec.model.method)
-    precision = replace(choose_precision(spec), shared_out=shared_out)
+    precision = replace(choose_precision(spec), shared_out=sharing == "fsdp2", zero=sharing == "zero2")
     phase.progress(0, 2, "parts", "weights")
     tokenizer = load_tokenizer(directory)
     whole = origin is not None and not has_adapter(origin)
@@ -166,7 +166,7 @@ def assemble(session: Session, data: RunData, loaded: Loaded, precision: Precisi
     conductor = Conductor(spec, sink, session.inbox, progress, schedule, examiner, saver, changes.rates)
     payload = _plan_payload(spec, data, schedule, loaded, precision, batch_size)
     if not world().alone:
-        conductor.sharing = "fsdp2" if precision.shared_out else "ddp"
+        conductor.sharing = "fsdp2" if precision.shared_out else "zero2" if precision.zero else "ddp"
         payload |= {"processes": world().size, "machines": world().nodes, "parallel": conductor.sharing}
     sink.send(ev.PLAN, **payload, memory=memory)
     conductor.probe = tried

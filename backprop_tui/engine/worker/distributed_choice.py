@@ -10,7 +10,7 @@ from backprop_tui.engine.worker.distributed import world
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.protocol.spec import RunSpec
 
-Sharing = Literal["", "ddp", "fsdp2"]
+Sharing = Literal["", "ddp", "fsdp2", "zero2"]
 #: Share of a GPU's memory that the plan may fill before weights are shared out: the plan is within ±10 %.
 _FILLED = 0.9
 

@@ -61,7 +61,7 @@ def check_sharing(model: Any, promised: str) -> None:
 
     Args:
         model: so wrapped.
-        promised: `fsdp2`, `ddp`, or "" for a process alone.
+        promised: `fsdp2`, `zero2`, `ddp`, or "" for a process alone.
 
     Raises:
         RunFailed: SHARING_NOT_IN_FORCE.
@@ -70,11 +70,13 @@ def check_sharing(model: Any, promised: str) -> None:
     found = (
         "fsdp2" if is_sharded(inner) else "ddp" if isinstance(model, torch.nn.parallel.DistributedDataParallel) else ""
     )
+    if hasattr(model, "zero_optimization_stage"):
+        found = f"zero{model.zero_optimization_stage()}"
     if found != promised:
-        words = {"": "each process for itself", "ddp": "by DDP", "fsdp2": "by FSDP2"}
+        words = {"": "each process for itself", "ddp": "by DDP", "fsdp2": "by FSDP2", "zero2": "by DeepSpeed's ZeRO-2"}
         raise RunFailed(
             "SHARING_NOT_IN_FORCE",
-            f"The model was to be trained {words[promised]} and the libraries made it {words[found]}.",
+            f"The model was to be trained {words[promised]} and the libraries made it {words.get(found, found)}.",
             "Set parallel to ddp, or devices to 1.",
         )
 

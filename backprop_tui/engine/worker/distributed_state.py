@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backprop_tui.engine.worker import distributed_zero
 from backprop_tui.engine.worker.distributed import world
 from backprop_tui.engine.worker.distributed_shards import is_sharded, whole_optimizer, whole_weights
+from backprop_tui.engine.worker.distributed_zero import is_zero
 
 if TYPE_CHECKING:
     from backprop_tui.engine.worker.trainer import StepTrainer
@@ -27,8 +29,8 @@ class Gathered:
 
     Attributes:
         randomness: the file of random states of each process, by rank; empty for a process alone.
-        weights, optimizer: of shared-out weights, put together on the CPU of the first process; None where each process has
-            all of them, and on the others.
+        weights, optimizer: what is shared out, put together on the CPU of the first process; None where each process has all
+            of it, and on the others.
     """
 
     randomness: tuple[bytes, ...] = ()
@@ -52,6 +54,8 @@ def gather(trainer: StepTrainer) -> Gathered:
         trainer._save_rng_state(place)
         own = Path(place, RANDOM_OF.format(here.rank)).read_bytes()
     randomness = tuple(here.of_all(own))
+    if is_zero(trainer):
+        return Gathered(randomness, None, distributed_zero.whole_optimizer(trainer))
     if not is_sharded(trainer.model):
         return Gathered(randomness)
     return Gathered(randomness, whole_weights(trainer.model), whole_optimizer(trainer.optimizer))

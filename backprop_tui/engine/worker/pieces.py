@@ -43,3 +43,8 @@ def split_pack(batch: dict[str, Any], rows: int) -> list[dict[str, Any]]:
     starts = positions[0].eq(0).nonzero().flatten().tolist()
     bounds = [*starts[::rows], positions.shape[1]]
     return [{name: tensor[:, start:end] for name, tensor in batch.items()} for start, end in itertools.pairwise(bounds)]
+
+
+def with_nothing_learnt(batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with labels that count nowhere: its gradient is zero."""
+    return {**batch, "labels": batch["labels"].new_full(batch["labels"].shape, -100)}

@@ -20,12 +20,14 @@ class Precision:
         weights: format the base is loaded in.
         autocast: format of the matrix products while training, None for that of the weights.
         shared_out: whether each process holds a part of the weights only.
+        zero: whether each holds all weights and a part of optimiser and gradients.
     """
 
     device: torch.device
     weights: torch.dtype
     autocast: torch.dtype | None
     shared_out: bool = False
+    zero: bool = False
 
     @property
     def words(self) -> str:

@@ -130,7 +130,7 @@ class Session:
         with self.sink.phase("load", "model files") as phase:
             if self.own_process:
                 leave_out(spec)
-            import_libraries(phase)
+            import_libraries(phase, spec.task.objective, own_process=self.own_process)
             from backprop_tui.engine.worker.hub import local_model
 
             directory = self.directory = world().one_per_machine_first(lambda: local_model(spec, phase))
@@ -149,10 +149,10 @@ class Session:
         self._go_on()
         from backprop_tui.engine.worker.assembly import assemble, load_parts, sharing_of
 
-        shared_out = sharing_of(spec, directory, data) == "fsdp2"
+        sharing = sharing_of(spec, directory, data)
         with self.sink.phase("load", "weights") as phase:
             origin = None if self.resume else origin_of(self.run)
-            loaded, precision = load_parts(spec, directory, phase, resume, origin, shared_out=shared_out)
+            loaded, precision = load_parts(spec, directory, phase, resume, origin, sharing=sharing)
         self._tell_resumed(spec, precision, before)
         self._go_on()
         training = assemble(self, data, loaded, precision, resume)

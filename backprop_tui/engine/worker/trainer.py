@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -18,14 +19,16 @@ import torch
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback
 
+from backprop_tui.engine.worker import distributed_zero
 from backprop_tui.engine.worker.distributed import world
 from backprop_tui.engine.worker.distributed_order import FilledOrder, fillers
 from backprop_tui.engine.worker.distributed_shards import is_sharded, load_optimizer, share_out
+from backprop_tui.engine.worker.distributed_zero import zero_arguments
 from backprop_tui.engine.worker.loading import Loaded
 from backprop_tui.engine.worker.methods import pissa
 from backprop_tui.engine.worker.movement import apply_lora_plus, movement_options, rates_in_proportion
 from backprop_tui.engine.worker.objectives import find_objective
-from backprop_tui.engine.worker.pieces import split_pack
+from backprop_tui.engine.worker.pieces import split_pack, with_nothing_learnt
 from backprop_tui.engine.worker.precision import Precision
 from backprop_tui.engine.worker.rows import LEARNT, TOKENS, Batches, Sequences
 from backprop_tui.engine.worker.schedule import Schedule
@@ -189,19 +192,36 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self._step_batches = traced(samples)
         return samples, items
 
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
+        """Train; what DeepSpeed copies when it takes over has to be there by then."""
+        if resume_from_checkpoint is not None and self.precision is not None and self.precision.zero:
+            distributed_zero.own_checkpoints()
+            self._load_from_checkpoint(resume_from_checkpoint)
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         """Forward and backward of one micro-batch, in pieces where a whole sequence does not fit into memory."""
         if not self.rows_per_pass or num_items_in_batch is None:
             return super().training_step(model, inputs, num_items_in_batch)
         pieces = split_pack(inputs, self.rows_per_pass)
-        return sum(super(StepTrainer, self).training_step(model, piece, num_items_in_batch) for piece in pieces)
+        # Processes meet in every backward pass, so all make as many.
+        pieces += [with_nothing_learnt(pieces[0])] * (world().most(len(pieces))[0] - len(pieces))
+        # With the backward pass of a step's last micro-batch DeepSpeed takes the step: its pieces before the last don't.
+        with distributed_zero.without_step(self) if distributed_zero.is_zero(self) else nullcontext():
+            losses = [super(StepTrainer, self).training_step(model, piece, num_items_in_batch) for piece in pieces[:-1]]
+        return sum(losses) + super().training_step(model, pieces[-1], num_items_in_batch)
 
     def rehearse(self, batch: dict[str, Any]) -> None:
         """Forward and backward of one micro-batch as in training, for the memory it takes; gradients are left to the caller."""
         inputs = {name: value for name, value in batch.items() if name not in (TOKENS, LEARNT)}
         self.current_gradient_accumulation_steps = self.args.gradient_accumulation_steps
         learnt = torch.tensor(max(1, int(batch[LEARNT])), device=self.args.device)
-        self.training_step(self.model_wrapped, inputs, learnt)
+        if not distributed_zero.is_zero(self):
+            self.training_step(self.model_wrapped, inputs, learnt)
+            return
+        with distributed_zero.without_step(self):
+            self.training_step(self.model_wrapped, inputs, learnt)
+        distributed_zero.drop_gradients(self)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Report a step. Nothing is kept: a log history would grow inside every checkpoint."""
@@ -264,7 +284,11 @@ class StepTrainer(Trainer):  # type: ignore[misc]
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None and is_sharded(self.model):
+        if checkpoint is not None and distributed_zero.is_zero(self):
+            whole = torch.load(Path(checkpoint, "optimizer.pt"), map_location="cpu", weights_only=True)
+            distributed_zero.load_optimizer(self, whole)
+            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint, "scheduler.pt"), weights_only=True))
+        elif checkpoint is not None and is_sharded(self.model):
             # Whole on the CPU, then each its part: the GPU has no room for all of it.
             whole = torch.load(Path(checkpoint, "optimizer.pt"), map_location="cpu", weights_only=True)
             load_optimizer(self.optimizer, whole)
@@ -352,8 +376,7 @@ class Recipe:
                 per_device_train_batch_size=self.batch_size,
                 gradient_accumulation_steps=spec.optim.accumulation,
                 **movement_options(spec, self.schedule, arguments),
-                bf16=mixed is torch.bfloat16,
-                fp16=mixed is torch.float16,
+                **{"bf16": mixed is torch.bfloat16, "fp16": mixed is torch.float16, **zero_arguments(self.precision)},
                 use_cpu=self.precision.device.type == "cpu",
                 seed=spec.optim.seed,
                 data_seed=spec.optim.seed,

@@ -22,6 +22,8 @@ INT8_BYTES = 1.0
 #: What CUDA, its libraries and the allocator's unused pieces take; an estimate, where CPU figures are exact.
 CUDA_CONTEXT = 0
 CUDA_UNUSED = 0.04
+#: Gradients, in weights, that DeepSpeed collects before it hands them on (`reduce_bucket_size`).
+ZERO_BUCKET = 500_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Setup:
         state_bytes: of optimiser state per trained weight. gpu: on a GPU or the CPU.
         scores: whether one score stands on the model in place of the vocabulary.
         processes: that train together, each with a device of its own. shared: whether each holds only its share of the weights.
+        zero: whether each holds all weights and only its share of optimiser and gradients.
     """
 
     shape: ModelShape
@@ -47,6 +50,7 @@ class Setup:
     scores: bool = False
     processes: int = 1
     shared: bool = False
+    zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,12 @@ def _planned(setup: Setup) -> MemoryPlan:
 
 def _share_out(parts: dict[str, float], setup: Setup, gradients: float) -> None:
     """What training together changes: gradients are copied into buckets, or weights are held in shares and gathered by layer."""
+    if setup.zero:
+        # What is updated is a copy of each process's share, and gradients wait in a bucket until they are handed on.
+        parts["optimiser"] = (parts["optimiser"] + gradients) / setup.processes
+        parts[GRADIENTS] /= setup.processes
+        parts[WORKSPACE] += min(gradients, ZERO_BUCKET * setup.numbers.adapters)
+        return
     if not setup.shared:
         parts[WORKSPACE] += gradients
         return

@@ -158,4 +158,5 @@ def setup_of(
         scores=spec.task.objective == "reward",
         processes=processes,
         shared=processes > 1 and spec.devices.parallel == "fsdp2",
+        zero=processes > 1 and spec.devices.parallel == "zero2",
     )

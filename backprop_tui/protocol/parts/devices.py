@@ -6,7 +6,7 @@ from typing import Literal
 
 from backprop_tui.protocol.parts.base import Part, setting
 
-Parallel = Literal["auto", "ddp", "fsdp2"]
+Parallel = Literal["auto", "ddp", "fsdp2", "zero2"]
 
 
 class DevicesPart(Part):
@@ -39,7 +39,8 @@ class DevicesPart(Part):
     parallel: Parallel = setting(
         "auto",
         "sharing out",
-        "ddp: each holds all weights. fsdp2: each holds a share of them. auto takes ddp unless the weights don't fit",
+        "ddp: each holds everything. zero2 (DeepSpeed): each holds a share of optimiser and gradients. fsdp2: of the weights "
+        "too. auto takes ddp, or fsdp2 where that doesn't fit",
         advanced=True,
     )
     lost_retries: int = setting(
