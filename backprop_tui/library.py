@@ -10,10 +10,8 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +22,13 @@ from backprop_tui.protocol.errors import BackpropError, DataError, RunFailed, Tr
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.states import RunState
 from backprop_tui.store import checkpoints, locks
+from backprop_tui.store.delivery import copy_model
 from backprop_tui.store.journal import JournalTail, read_events
 from backprop_tui.store.layout import RunDir, find_run
 from backprop_tui.store.summary import RunSummary, load_summary
 
 OnEvent = Callable[[Event], None]
 
-#: What plain PEFT and transformers read. Everything else in a checkpoint serves resuming only.
-_MODEL_FILES = (
-    "adapter_config.json",
-    "adapter_model*.safetensors",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "chat_template*",
-    "README.md",
-)
 _LOOK_EVERY = 0.1
 
 
@@ -72,6 +55,7 @@ class Trainer:
         name: str | None = None,
         on_event: OnEvent | None = None,
         wait: bool = True,
+        trust_rewards: str = "",
         **settings: Any,
     ) -> Run:
         """Start a run and follow it to its end.
@@ -84,7 +68,9 @@ class Trainer:
             steps: optimiser steps; None goes by the preset's epochs.
             name: what the run is called.
             on_event: called with every event, in order.
-            wait: False returns as soon as the engine is ready.
+            wait: False returns as soon as the engine is ready. Waited for, a run whose loss is no number ends as failed
+                (`nan_action`), since it would wait for a person otherwise.
+            trust_rewards: SHA-256 of the reward file you have read, 12 hex digits or more; it confirms the file for this run.
             settings: on top of those given to the trainer.
 
         Raises:
@@ -93,6 +79,8 @@ class Trainer:
         """
         from backprop_tui.data.models import resolve_model
         from backprop_tui.launch.advising import advised_spec
+        from backprop_tui.launch.rewards import trusted_rewards
+        from backprop_tui.launch.safety import unattended
         from backprop_tui.launch.start import start_run
         from backprop_tui.protocol.effects import refuse_without_effect
 
@@ -104,7 +92,8 @@ class Trainer:
         directory = resolve_model(self.model)
         spec = advised_spec(self.preset, directory, overrides)
         refuse_without_effect(spec, overrides)
-        self.run = Run(start_run(spec))
+        trusted = trusted_rewards(spec, trust_rewards)
+        self.run = Run(start_run(unattended(spec) if wait else spec, trusted=trusted))
         return self.run.wait(on_event=on_event) if wait else self.run
 
     def save(self, out: str | Path) -> Path:
@@ -276,7 +265,7 @@ class Run:
         problem = checkpoints.verify(source)
         if problem is not None:
             raise DataError("CHECKPOINT_INVALID", f"{source.name}: {problem}", "Resume from an earlier checkpoint.")
-        return _copy_model(source, Path(out).expanduser().absolute())
+        return copy_model(source, Path(out).expanduser().absolute())
 
     def _follow(self, deadline: float | None, on_event: OnEvent | None) -> None:
         tail = JournalTail(self.dir.journal_file)
@@ -322,25 +311,3 @@ def accepted(reply: Reply) -> Reply:
     if reply.status is ReplyStatus.REFUSED:
         raise TryAgainError(reply.code or "COMMAND_REFUSED", reply.cause or "The run refused.", reply.next_step)
     return reply
-
-
-def _copy_model(source: Path, out: Path) -> Path:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError("OUT_EXISTS", f"{out} exists and is not empty.", "Name a new directory.")
-    staged = out.with_name(f".tmp-{out.name}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staged.mkdir()
-        for file in sorted(source.iterdir()):
-            if file.is_file() and any(fnmatch(file.name, pattern) for pattern in _MODEL_FILES):
-                shutil.copy2(file, staged / file.name)
-        if out.exists():
-            out.rmdir()
-        staged.rename(out)
-    except OSError as error:
-        raise DataError(
-            "OUT_NOT_WRITABLE", f"{out} can't be written: {error.strerror}.", "Name another place."
-        ) from None
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    return out

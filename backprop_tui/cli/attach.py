@@ -6,11 +6,12 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, say_outcome, show_panel
+from backprop_tui.cli.follow import follow_as_json, follow_as_lines, on_terminal, say_outcome, say_paused, show_panel
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_json, add_run
-from backprop_tui.cli.progress import ProgressLines
+from backprop_tui.cli.progress import LABEL, ProgressLines
 from backprop_tui.protocol.errors import UsageError
+from backprop_tui.protocol.states import RunState
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.layout import RunDir, find_run
 from backprop_tui.store.summary import load_summary
@@ -35,6 +36,9 @@ def run(args: Namespace, out: Output) -> int:
     if not summary.state.live:
         return say_outcome(found, out)
     out.line(ProgressLines(out, summary.view).now())
+    if summary.state is RunState.PAUSED:
+        out.line(f"{'state':<{LABEL}}paused: {safe_text(summary.view.reason, limit=1000)}")
+        say_paused(found, summary.view, out)
     return follow_as_lines(found, out, view=summary.view)
 
 

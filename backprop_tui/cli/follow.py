@@ -8,6 +8,7 @@ from typing import Any
 from backprop_tui.cli import words
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.progress import ProgressLines
+from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.errors import EXIT_FAILED, EXIT_OK
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.states import RunState
@@ -47,6 +48,8 @@ def follow_as_lines(run: RunDir, out: Output, *, view: RunView | None = None) ->
     def handle(batch: list[Event]) -> None:
         for line in progress.lines(batch):
             out.line(line)
+        if progress.view.state is RunState.PAUSED and any(event.kind == ev.STATE for event in batch):
+            say_paused(run, progress.view, out)
 
     try:
         follow(run, handle, after=progress.view.seq)
@@ -80,6 +83,18 @@ def follow_as_json(
     summary = load_summary(run)
     out.json({"kind": "summary", "data": {**summary.to_dict(), **(extra() if extra else {})}})
     return exit_code(summary.state)
+
+
+def say_paused(run: RunDir, view: RunView, out: Output) -> None:
+    """What a paused run waits for, as the commands to type: lines have no keys, and nothing more comes of themselves."""
+    name = run.short_id
+    if (view.fault or {}).get("code") == "LOSS_NOT_FINITE":
+        saved = max(view.checkpoints, default=None)
+        back = "the start" if saved is None else f"step {words.count(saved)}"
+        resume = f"`backprop resume {name} --halve-lr` goes back to {back} with half the learning rate"
+    else:
+        resume = f"`backprop resume {name}` goes on"
+    out.say(f"Run {name} waits at step {words.count(view.step)}. {resume}, `backprop stop {name}` ends it.")
 
 
 def say_detached(run: RunDir, out: Output) -> None:

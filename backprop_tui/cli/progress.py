@@ -20,7 +20,8 @@ from backprop_tui.protocol.view import RunView
 
 #: Generated answers shown per measurement; the journal has them all.
 _SAMPLES = 1
-_LABEL = 11
+#: Cells of a line's first word.
+LABEL = 11
 
 
 class ProgressLines:
@@ -65,7 +66,7 @@ class ProgressLines:
         return self._line("step", status_text(self.view), "plain")
 
     def _line(self, label: str, text: str, style: Style) -> str:
-        return self._out.style(f"{label:<{_LABEL}}", "dim" if style == "plain" else style) + text
+        return self._out.style(f"{label:<{LABEL}}", "dim" if style == "plain" else style) + text
 
 
 def status_text(view: RunView) -> str:

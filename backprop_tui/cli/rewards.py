@@ -8,7 +8,6 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from backprop_tui.cli.output import Output
-from backprop_tui.protocol.errors import UsageError
 from backprop_tui.protocol.text import safe_block, safe_text
 
 if TYPE_CHECKING:
@@ -42,14 +41,10 @@ def confirm_rewards(spec: RunSpec, said: str, out: Output, *, known: Collection[
         UsageError: REWARD_NOT_CONFIRMED; REWARD_CHANGED where the hash is of another content.
         BackpropError: what is wrong with the file.
     """
-    from backprop_tui.launch.rewards import check_trusted, find_rewards, not_confirmed, remember, unconfirmed
+    from backprop_tui.launch.rewards import not_confirmed, remember, trusted_rewards, unconfirmed
 
     if said:
-        file = find_rewards(spec).file if spec.task.objective == "grpo" else None
-        if file is None:
-            raise UsageError("USAGE", "--trust-rewards confirms a reward file, and the run has none.", "Leave it out.")
-        check_trusted(file, said)
-        return (file.sha256,)
+        return trusted_rewards(spec, said)
     file = unconfirmed(spec, known)
     if file is None:
         return ()

@@ -72,8 +72,10 @@ def run_as_job(spec: RunSpec, args: Namespace, preset: str, trusted: Sequence[st
         out: the script goes to the data with --print-script, to the words where it is asked about.
     """
     from backprop_tui.launch.preflight import check
+    from backprop_tui.launch.safety import unattended
     from backprop_tui.launch.slurm import job_options, job_script, standing, submit
 
+    spec = unattended(spec)
     options = job_options(spec, args.slurm_set)
     check(spec)
     script = job_script(options, _train_words(spec, args, preset, trusted), spec.devices.nodes)
@@ -106,6 +108,10 @@ def _train_words(spec: RunSpec, args: Namespace, preset: str, trusted: Sequence[
         words += ["--set", pair]
     if spec.devices.nodes > 1 and not any(pair.partition("=")[0].endswith("rendezvous") for pair in args.settings):
         words += ["--set", f"rendezvous={spec.devices.rendezvous}"]
+    if spec.recovery.nan_action == "stop" and not any(
+        pair.partition("=")[0].endswith("nan_action") for pair in args.settings
+    ):
+        words += ["--set", "nan_action=stop"]
     if args.name is not None:
         words += ["--name", args.name]
     for sha256 in trusted:

@@ -58,6 +58,7 @@ def run(args: Namespace, out: Output) -> int:
     from backprop_tui.config.recent import remember
     from backprop_tui.config.settings import load_settings
     from backprop_tui.hardware.extras import require
+    from backprop_tui.launch.safety import unattended
 
     require("train")
     preferred = load_settings()
@@ -78,6 +79,9 @@ def run(args: Namespace, out: Output) -> int:
         return slurm.run_as_job(spec, args, preset, trusted, out)
     if queued:
         return queue_words.put(spec, args, trusted, out)
+    if not (args.detach or shown_on_panel(args, out)):
+        # Lines are followed by pipes, CI and jobs, where nobody would see it wait.
+        spec = unattended(spec)
     started = launch(spec, trusted)
     if spec.data.path != "demo":
         remember("data", str(Path(spec.data.path).expanduser().absolute()))
@@ -143,9 +147,14 @@ def stay_with(started: RunDir, args: Namespace, out: Output) -> int:
         return tell(started, out)
     if args.json:
         return follow_as_json(started, out)
-    if on_terminal(out) and not args.headless:
+    if shown_on_panel(args, out):
         return show_panel(started, out, args.preferences)
     return follow_as_lines(started, out)
+
+
+def shown_on_panel(args: Namespace, out: Output) -> bool:
+    """Whether the run will be followed on a full screen, where a person can answer."""
+    return not (args.detach or args.json or args.headless) and on_terminal(out)
 
 
 def tell(started: RunDir, out: Output) -> int:

@@ -54,8 +54,11 @@ def prepared(spec: RunSpec, *, trusted: Collection[str] = (), gpus: Sequence[int
     """The entry of a run that was checked, not yet in the queue. Arguments and errors are those of `enqueue`."""
     from backprop_tui.launch import rewards
     from backprop_tui.launch.preflight import check_and_record
+    from backprop_tui.launch.safety import unattended
 
     check_wishes(spec, gpus)
+    # Those behind it would wait for as long as it waits for a person.
+    spec = unattended(spec)
     resolved, launched = check_and_record(spec)
     rewarded = rewards.confirmed(resolved, trusted)
     if spec.optim.micro_batch == "auto":

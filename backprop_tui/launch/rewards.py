@@ -206,6 +206,21 @@ def check_trusted(file: RewardFile, said: str) -> None:
         )
 
 
+def trusted_rewards(spec: RunSpec, said: str) -> tuple[str, ...]:
+    """The hashes that are confirmed for a run by having been given; none where none was.
+
+    Raises:
+        UsageError: USAGE, the run has no reward file; as `check_trusted` and `find_rewards`.
+    """
+    if not said:
+        return ()
+    file = find_rewards(spec).file if spec.task.objective == "grpo" else None
+    if file is None:
+        raise UsageError("USAGE", "--trust-rewards confirms a reward file, and the run has none.", "Leave it out.")
+    check_trusted(file, said)
+    return (file.sha256,)
+
+
 def remember(file: RewardFile) -> None:
     """Note that a person has read and confirmed a file.
 

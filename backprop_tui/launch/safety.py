@@ -9,6 +9,7 @@ from backprop_tui.store import rate
 
 if TYPE_CHECKING:
     from backprop_tui.protocol.parts.safety import SafetyPart
+    from backprop_tui.protocol.spec import RunSpec
 
 
 def resolved_limits(part: SafetyPart) -> SafetyPart:
@@ -31,6 +32,16 @@ def resolved_limits(part: SafetyPart) -> SafetyPart:
             {"pause_celsius": pause, "stop_celsius": stop},
         )
     return whole
+
+
+def unattended(spec: RunSpec) -> RunSpec:
+    """A run that nobody follows on a screen, or that others wait for: it ends where it would wait for a person for ever.
+
+    Only `auto` is decided here; what somebody chose stands.
+    """
+    if spec.recovery.nan_action != "auto":
+        return spec
+    return spec.model_copy(update={"recovery": spec.recovery.model_copy(update={"nan_action": "stop"})})
 
 
 def admit_start(*, count: bool) -> None:

@@ -139,6 +139,20 @@ def test_a_stop_saves_nothing_of_it():
     assert [info.step for info in checkpoints.list_checkpoints(run)] == list(range(1, bad))
 
 
+def test_where_nobody_is_asked_it_fails_with_its_last_good_checkpoint():
+    run = new_run(**WILD, nan_action="stop")
+    with WorkerThread(run) as worker:
+        end = worker.ended()
+    (fault,) = worker.of("fault")
+    bad = worker.of("step")[-1]["step"]
+    assert (end["outcome"], end["step"], fault["code"]) == ("failed", bad, "LOSS_NOT_FINITE")
+    assert end["checkpoint"] == f"checkpoints/{run.checkpoint(bad - 1).name}"
+    assert fault["detail"] == {"what": "loss", "last_good_step": bad - 1} or fault["detail"]["what"] == "gradient"
+    assert f"`backprop resume {run.short_id} --halve-lr`" in fault["next"]
+    assert not worker.of("state", state="paused")
+    assert [info.step for info in checkpoints.list_checkpoints(run)] == list(range(1, bad))
+
+
 def test_weights_that_are_no_numbers_are_found_before_they_are_saved(monkeypatch):
     """The loss of a step is that of the weights before it: what the update did shows only in the weights."""
     from backprop_tui.engine.worker import finite

@@ -72,6 +72,8 @@ class Conductor:
             schedule.warmup_steps,
             save=lambda trainer: self._save(trainer, "asked"),
             measure=self._measure_now if examiner.able else None,
+            run=saver.run_name,
+            ends_spoilt=spec.recovery.nan_action == "stop",
         )
         self._skips = 0
         self._clock = 0.0
@@ -109,6 +111,7 @@ class Conductor:
 
         Raises:
             Rewind, StoppedSpoilt: the loss or the gradient was no number, and somebody said what to do.
+            RunFailed: the same, where nobody is asked.
         """
         seconds = time.perf_counter() - self._clock
         progress = self._progress
@@ -212,6 +215,7 @@ class Conductor:
 
         Raises:
             Rewind, StoppedSpoilt: the weights are no numbers, and somebody said what to do.
+            RunFailed: the same, where nobody is asked.
         """
         # Of weights that are shared out, each process sees a part.
         if what := max(world().of_all(finite.what_is_not(trainer))):

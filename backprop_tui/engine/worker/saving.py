@@ -63,6 +63,11 @@ class Saver:
         self._bytes = there[-1].bytes or 0 if there else 0
         self._announced = {info.step for info in there if info.problem is None}
 
+    @property
+    def run_name(self) -> str:
+        """What the shell calls the run."""
+        return self._run.short_id
+
     def save(self, trainer: StepTrainer, reason: Reason) -> str:
         """Save the present step unless that is done already; of several processes the first writes, the others wait.
 

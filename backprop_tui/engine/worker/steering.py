@@ -1,7 +1,8 @@
 """Commands to a run in training: obeyed at step ends, and while paused; and the pause after which there is no going on.
 
 A run whose loss or weights are no numbers any more waits for a person, then ends its process: to stop, or so that another
-worker goes on from the last checkpoint. What it would save or measure has no worth.
+worker goes on from the last checkpoint. Where no person is expected it fails at once. What it would save or measure has no
+worth.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from backprop_tui.engine.worker.rates import RateBook
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.changes import RateChange
 from backprop_tui.protocol.commands import Command, CommandName, check_learning_rate
-from backprop_tui.protocol.errors import UsageError
+from backprop_tui.protocol.errors import RunFailed, UsageError
 from backprop_tui.protocol.states import ON_REQUEST, RunState
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Steering:
         warmup_steps: steps of rising learning rate.
         save: writes a checkpoint because somebody asked; its path, or None without room for it.
         measure: evaluates now; None where no rows are held out.
+        run: what the shell calls the run.
+        ends_spoilt: whether what is no number ends the run, rather than waiting for a person.
 
     Attributes:
         stops: stop commands, answered once the checkpoint is there.
@@ -53,6 +56,8 @@ class Steering:
         *,
         save: Callable[[StepTrainer], str | None],
         measure: Callable[[StepTrainer], object] | None,
+        run: str,
+        ends_spoilt: bool,
     ) -> None:
         self._sink = sink
         self._inbox = inbox
@@ -61,6 +66,8 @@ class Steering:
         self._warmup_steps = warmup_steps
         self._save = save
         self._measure = measure
+        self._run = run
+        self._ends_spoilt = ends_spoilt
         self._paused = False
         self._spoilt = False
         self.stops: list[Command] = []
@@ -90,7 +97,7 @@ class Steering:
         return True
 
     def hold_spoilt(self, trainer: StepTrainer, what: str) -> None:
-        """Tell what is no number any more, pause, and never return to training.
+        """Tell what is no number any more, pause or end, and never return to training.
 
         Args:
             trainer: what is steered.
@@ -98,6 +105,7 @@ class Steering:
 
         Raises:
             Rewind: asked to go on, from the last checkpoint. StoppedSpoilt: asked to stop.
+            RunFailed: LOSS_NOT_FINITE, where the run is to end instead of waiting.
         """
         step, good = self._progress.step, self._progress.checkpoint_step
         safe = (
@@ -107,8 +115,11 @@ class Steering:
         )
         place = f"step {good:,}" if good is not None else "the start"
         cause = f"{_SPOILT[what].format(step=f'{step:,}')}. {safe}"
-        following = f"Press R, or type `backprop resume --halve-lr`, to go on from {place} with half the learning rate."
+        typed = f"`backprop resume {self._run} --halve-lr`"
+        following = f"Press R, or type {typed}, to go on from {place} with half the learning rate."
         detail = {"what": what, "last_good_step": good}
+        if self._ends_spoilt:
+            raise RunFailed("LOSS_NOT_FINITE", cause, following, detail)
         self._spoilt = True
         self._sink.send(ev.FAULT, code="LOSS_NOT_FINITE", cause=cause, next=following, step=step, detail=detail)
         self.pause(f"{cause} {following}")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from backprop_tui.protocol.parts.base import Part, setting
+
+NanAction = Literal["auto", "pause", "stop"]
 
 
 class RecoveryPart(Part):
@@ -25,6 +29,12 @@ class RecoveryPart(Part):
         advanced=True,
         ge=1.0,
         le=86_400.0,
+    )
+    nan_action: NanAction = setting(
+        "auto",
+        "on no number",
+        "a loss or weights that are no number pause the run, or end it as failed; auto pauses where somebody may look",
+        advanced=True,
     )
     watch_curves: bool = setting(
         True,
