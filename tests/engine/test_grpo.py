@@ -209,8 +209,8 @@ def learner(home: Path, tmp_path: Path) -> Callable[..., Any]:
     from backprop_tui.engine.worker.methods import find_method
     from backprop_tui.engine.worker.objectives import find_objective
     from backprop_tui.engine.worker.precision import choose_precision
+    from backprop_tui.engine.worker.recipe import make_trainer
     from backprop_tui.engine.worker.schedule import make_schedule
-    from backprop_tui.engine.worker.trainer import make_trainer
 
     def make(**settings: Any) -> tuple[Any, list[dict[str, Any]]]:
         words = {**SHORT, "method": "full", "max_rows": 4, "eval_split": 0, "reward_functions": "brevity", **settings}

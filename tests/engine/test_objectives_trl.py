@@ -27,8 +27,8 @@ def made(home: Path, tmp_path: Path) -> Any:
     from backprop_tui.engine.worker.methods import find_method
     from backprop_tui.engine.worker.objectives import find_objective
     from backprop_tui.engine.worker.precision import choose_precision
+    from backprop_tui.engine.worker.recipe import make_trainer
     from backprop_tui.engine.worker.schedule import make_schedule
-    from backprop_tui.engine.worker.trainer import make_trainer
     from tests.support.worker_driver import Driver, new_run
 
     def make(objective: str, **settings: Any) -> Any:

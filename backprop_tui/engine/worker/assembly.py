@@ -32,9 +32,9 @@ from backprop_tui.engine.worker.objectives import find_objective
 from backprop_tui.engine.worker.pieces import rows_per_pass
 from backprop_tui.engine.worker.precision import Precision, choose_precision
 from backprop_tui.engine.worker.probe import Probe, expected
+from backprop_tui.engine.worker.recipe import make_trainer
 from backprop_tui.engine.worker.saving import Saver
 from backprop_tui.engine.worker.schedule import Schedule, make_schedule
-from backprop_tui.engine.worker.trainer import make_trainer
 from backprop_tui.engine.worker.warm_start import has_adapter, load_adapter
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.spec import RunSpec

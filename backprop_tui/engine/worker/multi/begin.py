@@ -14,7 +14,8 @@ from backprop_tui.engine.worker.multi.record import Record
 from backprop_tui.engine.worker.multi.stages import Stage, lay_out, tasks_of
 from backprop_tui.engine.worker.multi.watching import MERGED, RunSaver
 from backprop_tui.engine.worker.pieces import rows_per_pass
-from backprop_tui.engine.worker.trainer import StepTrainer, make_trainer
+from backprop_tui.engine.worker.recipe import make_trainer
+from backprop_tui.engine.worker.trainer import StepTrainer
 
 if TYPE_CHECKING:
     from backprop_tui.engine.worker.dataset import RunData

@@ -14,8 +14,9 @@ from backprop_tui.protocol.spec import RunSpec
 
 if TYPE_CHECKING:
     from backprop_tui.engine.worker.ground import Ground
+    from backprop_tui.engine.worker.recipe import Recipe
     from backprop_tui.engine.worker.rows import RowStore, Sequences
-    from backprop_tui.engine.worker.trainer import Recipe, StepTrainer
+    from backprop_tui.engine.worker.trainer import StepTrainer
 
 #: What stands on the model: a vocabulary, or one score for a whole row.
 Head = Literal["words", "score"]

@@ -31,10 +31,11 @@ from backprop_tui.engine.worker.objectives.advantages import (
 from backprop_tui.engine.worker.objectives.asking import ASKED, Asked, PromptCollator
 from backprop_tui.engine.worker.objectives.repeating import RepeatedBlocks
 from backprop_tui.engine.worker.objectives.rewarded import check_columns, reward_source
+from backprop_tui.engine.worker.recipe import Recipe
 from backprop_tui.engine.worker.rewarding import Answered, Rewarder
 from backprop_tui.engine.worker.rows import IGNORED, LEARNT, TOKENS, Batches, Collator, RowStore, Sequences
 from backprop_tui.engine.worker.sampling import answer_text, generate_ids
-from backprop_tui.engine.worker.trainer import Recipe, StepTrainer, Tally
+from backprop_tui.engine.worker.trainer import StepTrainer, Tally
 from backprop_tui.protocol.errors import UsageError
 from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.store.layout import RunDir

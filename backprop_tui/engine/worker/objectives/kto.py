@@ -18,8 +18,8 @@ from backprop_tui.engine.worker.objectives import Head
 from backprop_tui.engine.worker.objectives.judging import Judged, JudgingTrainer
 from backprop_tui.engine.worker.objectives.likelihoods import answer_logps, with_fused_head
 from backprop_tui.engine.worker.objectives.reference import fill_reference
+from backprop_tui.engine.worker.recipe import Recipe
 from backprop_tui.engine.worker.rows import IGNORED, Batches, Collator, RowStore, Sequences
-from backprop_tui.engine.worker.trainer import Recipe
 from backprop_tui.protocol.spec import RunSpec, TaskPart
 
 #: Keys of a batch for the mismatched rows, before those of `Collator`.

@@ -11,8 +11,8 @@ from backprop_tui.engine.worker.ground import Ground
 from backprop_tui.engine.worker.objectives import Head
 from backprop_tui.engine.worker.objectives.judging import JudgingTrainer
 from backprop_tui.engine.worker.objectives.likelihoods import with_fused_head
+from backprop_tui.engine.worker.recipe import Recipe
 from backprop_tui.engine.worker.rows import Batches, Collator, RowStore, Sequences
-from backprop_tui.engine.worker.trainer import Recipe
 from backprop_tui.protocol.spec import RunSpec, TaskPart
 
 

@@ -12,8 +12,8 @@ from backprop_tui.engine.worker.objectives import Head
 from backprop_tui.engine.worker.objectives.judging import Judged, JudgingTrainer
 from backprop_tui.engine.worker.objectives.likelihoods import halves, pair_figures
 from backprop_tui.engine.worker.objectives.pairs import PairCollator, paired
+from backprop_tui.engine.worker.recipe import Recipe
 from backprop_tui.engine.worker.rows import Batches, RowStore, Sequences
-from backprop_tui.engine.worker.trainer import Recipe
 from backprop_tui.protocol.spec import RunSpec, TaskPart
 
 

@@ -10,8 +10,9 @@ from backprop_tui.data.looking.packing import pack_rows
 from backprop_tui.engine.worker.attention import uses_rows
 from backprop_tui.engine.worker.ground import Ground
 from backprop_tui.engine.worker.objectives import Head
+from backprop_tui.engine.worker.recipe import Recipe
 from backprop_tui.engine.worker.rows import Batches, Collator, RowStore, Sequences
-from backprop_tui.engine.worker.trainer import Recipe, StepTrainer, Tally
+from backprop_tui.engine.worker.trainer import StepTrainer, Tally
 from backprop_tui.protocol.spec import RunSpec
 
 #: What TRL calls the share of learnt tokens that were the likeliest, and what it is called here.
