@@ -32,7 +32,7 @@ def model_of(fake: FakeRun) -> RunModel:
     return model
 
 
-def text_of(model: RunModel, width: int = 38, height: int = 40, prices: Prices | None = None) -> str:
+def text_of(model: RunModel, width: int = 60, height: int = 40, prices: Prices | None = None) -> str:
     lines = figure_lines(model, width, height, UNICODE, prices or Prices())
     assert len(lines) <= height
     return "\n".join("".join(text for text, _ in line).rstrip() for line in lines)
@@ -192,9 +192,36 @@ def test_rewards_lead_where_they_are_what_is_learnt_from() -> None:
     assert "minus the reward held out" in text
     assert "reward by_length…" in text
     line = "".join(piece for piece, _ in short_line(model, 100))
-    assert line.startswith(" reward 0.75  held out 0.5  grad")
+    assert line.startswith(" reward 0.75  held out 0.5  reward by_length std 0.25  grad")
     fake.end()
     assert notice_words(model_of(fake), False)[0][0].startswith("✓ Done. Reward 0.75.")
+
+
+def test_notes_have_a_short_form_where_there_is_little_room_and_an_ellipsis_as_the_last_resort() -> None:
+    fake = FakeRun().begin(total=40).train(20, **{"rewards/margin": 0.004999, "kl_per_token": 0.012345678})
+    fake.measure(loss=0.5, perplexity=None, **{"rewards/margin": 0.0086091, "kl_per_token": 0.01})
+    fake.attempt += 1
+    fake.add(ev.ATTEMPT, attempt=2, pid=2, resume_step=4, batch={"batch_size": 2, "accumulation": 8})
+    fake.add(ev.RESUME, kind="statistical", step=4, differences=[], skipped=[])
+    # The panel's width on a terminal of 120 columns.
+    text = text_of(model_of(fake), width=40)
+    assert all(len(line) <= 40 for line in text.splitlines())
+    # Under the longest title there is least room.
+    assert "reward margin    0.004999   eval 0.0086" in text
+    assert "MFU              –  there is no" in text
+    assert "attempt          2          statistic" in text
+    fake.let_go()
+
+
+def test_the_one_line_tells_an_objectives_first_figure_and_leaves_out_what_has_no_room() -> None:
+    fake = FakeRun().begin(total=4).train(2, **{"rewards/margin": 0.25, "rewards/accuracy": 0.75}).measure().save()
+    model = model_of(fake)
+    lines = {width: "".join(piece for piece, _ in short_line(model, width)) for width in (40, 78, 118)}
+    assert "reward margin 0.25  grad" in lines[78]
+    assert "reward margin 0.25  pairs right 75 %  grad" in lines[118]
+    assert all(len(line) <= width for width, line in lines.items())
+    assert "save" not in lines[40]
+    fake.let_go()
 
 
 def test_a_multi_run_counts_its_runs_and_the_passes_of_each() -> None:

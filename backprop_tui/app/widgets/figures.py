@@ -12,7 +12,7 @@ from backprop_tui.app.glyphs import Glyphs
 from backprop_tui.app.run_model import RunModel
 from backprop_tui.app.widgets.figures_speed import Row, speed_rows
 from backprop_tui.app.widgets.gauge import spark
-from backprop_tui.app.widgets.painted import Line, Painted, Piece, fit
+from backprop_tui.app.widgets.painted import Line, Painted, Piece, fit, width_of
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.figures import Prices
@@ -70,17 +70,17 @@ def figure_lines(model: RunModel, width: int, height: int, glyphs: Glyphs, price
         rows = _rows(model, half, glyphs, prices)
         left, label = -(-len(rows) // 2), _label(rows)
         pairs = zip(rows[:left], [*rows[left:], None], strict=False)
-        lines = [(*fit(one.line(label), half), *(two.line(label) if two else ())) for one, two in pairs]
+        lines = [(*fit(one.line(label, half), half), *(two.line(label, half) if two else ())) for one, two in pairs]
         return lines[:height]
     if len(rows) > height:
         kept = sorted(range(len(rows)), key=lambda place: rows[place].rank)[:height]
         rows = [rows[place] for place in sorted(kept)]
     label = _label(rows)
-    return [row.line(label) for row in rows]
+    return [row.line(label, width) for row in rows]
 
 
 def _label(rows: Sequence[Row]) -> int:
-    return max(_LABEL, *(min(_LABELS, len(row.title) + 2) for row in rows), 0)
+    return max([_LABEL, *(min(_LABELS, len(row.title) + 2) for row in rows)])
 
 
 def _loss_role(value: float | None) -> str:
@@ -97,27 +97,35 @@ def short_line(model: RunModel, width: int) -> Line:
         pieces += [("  held out ", "muted"), (words_of(REWARD).value(view.eval_figures.get(REWARD)), "strong")]
     elif view.eval_loss is not None:
         pieces += [("  eval ", "muted"), (wording.loss(view.eval_loss), _loss_role(view.eval_loss))]
-        if view.best_eval_loss is not None and width >= 70:
+        if view.best_eval_loss is not None and width >= 70 and not view.figures:
             pieces.append((f" (best {wording.loss(view.best_eval_loss)})", "muted"))
-    pieces += [("  grad ", "muted"), (wording.significant(view.grad_norm), "text")]
-    pieces += [("  lr ", "muted"), (wording.significant(view.lr), "text")]
+    others = [(name, words_of(name).value(value)) for name, value in view.figures.items() if name != REWARD]
+    following = [(words_of(name).title, value) for name, value in others[: 1 if width < _TWO else 2]]
+    following += [("grad", wording.significant(view.grad_norm)), ("lr", wording.significant(view.lr))]
     if view.checkpoint_step is not None:
-        pieces += [("  save ", "muted"), (f"{view.checkpoint_step:,}", "text")]
+        following.append(("save", f"{view.checkpoint_step:,}"))
+    for title, value in following:
+        more: list[Piece] = [(f"  {title} ", "muted"), (value, "text")]
+        if width_of([*pieces, *more]) > width:
+            break
+        pieces += more
     return tuple(pieces)
 
 
 def _rows(model: RunModel, width: int, glyphs: Glyphs, prices: Prices) -> list[Row]:
     view = model.view
-    room = max(0, width - _LABEL - 11)
+    own = [_figure(view, name, place) for place, name in enumerate(view.figures or view.eval_figures)]
+    # Titles of an objective's figures are the longest there are.
+    room = max(0, width - _label(own) - 11)
 
     def history(name: str) -> Piece:
         return spark(model.recent.get(name, ()), room, glyphs), "series-1"
 
     rows = [
         Row(0, "train loss", wording.loss(view.loss), _loss_role(view.loss), _change(model, glyphs)),
-        Row(1, "eval loss", wording.loss(view.eval_loss), _loss_role(view.eval_loss), _best(model)),
+        Row(1, "eval loss", wording.loss(view.eval_loss), _loss_role(view.eval_loss), _best(model), ("minus reward",)),
     ]
-    rows += [_figure(view, name, place) for place, name in enumerate(view.figures or view.eval_figures)]
+    rows += own
     if view.token_accuracy is not None:
         rows.append(Row(6, "accuracy", wording.percent(view.token_accuracy), "text", ("held-out tokens", "muted")))
     if view.exact_match is not None:
@@ -153,14 +161,16 @@ def _history(view: RunView) -> list[Row]:
     if view.attempt > 1:
         odd = kind == "statistical" or bool(resumed.get("skipped"))
         note = f"{kind} resume" if kind and kind != "warm" else "resumed"
-        rows.append(Row(8, "attempt", str(view.attempt), "text", (note, "warn" if odd else "muted")))
+        rows.append(
+            Row(8, "attempt", str(view.attempt), "text", (note, "warn" if odd else "muted"), (kind or "resumed",))
+        )
     if kind == "warm":
         parent = resumed.get("parent")
         came = lineage_words(parent) if isinstance(parent, dict) else "another run"
         rows.append(Row(8, "fork of", "", "text", (came, "text")))
     if view.batch is not None:
         sizes = f"{view.batch['batch_size']} x {view.batch['accumulation']}"
-        rows.append(Row(8, "batch", sizes, "warn", ("memory ran out before", "muted")))
+        rows.append(Row(8, "batch", sizes, "warn", ("memory ran out before", "muted"), ("memory ran out",)))
     return rows
 
 
@@ -175,8 +185,9 @@ def _figure(view: RunView, name: str, place: int) -> Row:
     """A figure of the objective in training, and held out beside it; the first two come before most others."""
     words = words_of(name)
     held = view.eval_figures.get(name)
-    beside = "" if held is None else f"held out {words.value(held)}"
-    return Row(2 if place < 2 else 10, words.title, words.value(view.figures.get(name)), "text", (beside, "muted"))
+    value, beside = words.value(view.figures.get(name)), words.value(held)
+    said = (f"held out {beside}", f"eval {beside}", f"eval {held:.2g}") if held is not None else ("",)
+    return Row(2 if place < 2 else 10, words.title, value, "text", (said[0], "muted"), said[1:])
 
 
 def _change(model: RunModel, glyphs: Glyphs) -> Piece:

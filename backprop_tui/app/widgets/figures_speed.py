@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from backprop_tui.app import wording
 from backprop_tui.app.glyphs import Glyphs
 from backprop_tui.app.run_model import RunModel
-from backprop_tui.app.widgets.painted import Line, Piece
+from backprop_tui.app.widgets.painted import Line, Piece, ellipsis, width_of
 from backprop_tui.protocol import figures
 from backprop_tui.protocol.codec import number
 from backprop_tui.protocol.figures import Figure, Prices
@@ -21,22 +21,27 @@ _NOTABLE = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure: a lower `rank` is shown where there is not room for all."""
+    """One figure: a lower `rank` is shown where there is not room for all, and the first of `shorter` notes that fits."""
 
     rank: int
     title: str
     value: str
     role: str
     note: Piece
+    shorter: tuple[str, ...] = ()
 
-    def line(self, label: int) -> Line:
-        """Title, value, note, in columns."""
+    def line(self, label: int, width: int) -> Line:
+        """Title, value, note, in columns of at most `width` cells together."""
+        words, role = self.note
+        value = f"{self.value:<10} " if self.value else ""
+        if self.value == wording.UNKNOWN and width_of([(words, "")]) > width - label - len(value):
+            # Why it is unknown tells more than the dash.
+            value = f"{self.value}  "
+        room = max(0, width - label - width_of([(value, "")]))
+        fitting = next((said for said in (words, *self.shorter) if width_of([(said, "")]) <= room), None)
+        note = (ellipsis((words, *self.shorter)[-1], room) if fitting is None else fitting), role
         title = f" {self.title if len(self.title) < label - 1 else self.title[: label - 3] + '…':<{label - 1}}"
-        return (
-            ((title, "muted"), (f"{self.value:<10} ", self.role), self.note)
-            if self.value
-            else ((title, "muted"), self.note)
-        )
+        return ((title, "muted"), (value, self.role), note) if value else ((title, "muted"), note)
 
 
 def speed_rows(model: RunModel, glyphs: Glyphs, prices: Prices) -> list[Row]:
@@ -46,7 +51,7 @@ def speed_rows(model: RunModel, glyphs: Glyphs, prices: Prices) -> list[Row]:
     rows = [
         _row(2, "tokens/s", rate, wording.short_count, _trend(model, glyphs)),
         _row(10, "learnt/s", learnt, wording.short_count, ("in the loss", "muted")),
-        _row(11, "MFU", figures.mfu(view), lambda share: f"{share:.1%}", ("of the GPU's peak", "muted")),
+        _row(11, "MFU", figures.mfu(view), lambda share: f"{share:.1%}", ("of the GPU's peak", "muted"), "of the peak"),
     ]
     middle, slow = figures.step_seconds(view, 0.5), figures.step_seconds(view, 0.95)
     tail = f"p95 {seconds(slow.value)}" if slow.value is not None else ""
@@ -118,12 +123,12 @@ def moment(wall: float, now: float) -> str:
     return f"~{day} {clock}"
 
 
-def _row(rank: int, title: str, figure: Figure, words: object, note: Piece) -> Row:
+def _row(rank: int, title: str, figure: Figure, words: object, note: Piece, *shorter: str) -> Row:
     assert callable(words)
     if figure.value is None:
         return Row(rank, title, wording.UNKNOWN, "muted", (safe_text(figure.why, limit=80), "muted"))
     about = "±" if figure.about else ""
-    return Row(rank, title, f"{about}{words(figure.value)}", "text", note)
+    return Row(rank, title, f"{about}{words(figure.value)}", "text", note, shorter)
 
 
 def _trend(model: RunModel, glyphs: Glyphs) -> Piece:
@@ -145,8 +150,11 @@ def _memory(view: RunView) -> Row:
     expected, measured = number(view.probe.get("expected")), number(view.probe.get("measured"))
     whole = number((view.plan.get("memory") or {}).get("peak"))
     if measured is None:
-        return Row(16, "memory", wording.size(whole or expected), "text", ("of tensors, expected", "muted"))
-    return Row(16, "memory", wording.size(measured), "text", (f"expected {wording.size(expected)}", "muted"))
+        return Row(
+            16, "memory", wording.size(whole or expected), "text", ("of tensors, expected", "muted"), ("expected",)
+        )
+    planned = wording.size(expected)
+    return Row(16, "memory", wording.size(measured), "text", (f"expected {planned}", "muted"), (f"plan {planned}",))
 
 
 def _all_tokens(model: RunModel) -> float | None:
