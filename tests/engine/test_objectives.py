@@ -3,21 +3,19 @@ weights loaded with plain PEFT and transformers, and an attempt that goes on tak
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backprop_tui.config import paths
-from backprop_tui.data import training_set
-from backprop_tui.protocol.spec import ROWS_OF
 from backprop_tui.store.layout import RunDir, create_run
 from backprop_tui.store.lineage import Parent, adopt
 from backprop_tui.store.resuming import checkpoint_at
+from tests.support.paper_losses import by_hand, held_out, score
 from tests.support.worker_driver import WorkerThread, checkpoint_dir, new_run, quick_spec, step_figures, train
 
 pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
@@ -74,7 +72,7 @@ def test_its_loss_is_that_of_the_paper_for_the_delivered_weights(trained, object
     """All held-out rows, one by one, without our code: plain log-softmax over plainly loaded models."""
     worker = trained(objective)
     place = checkpoint_dir(worker.run, worker.events[-1])
-    found = _by_hand(objective, place)
+    found = by_hand(objective, place, SETTINGS[objective])
     reported = worker.of("eval", step=8)[0]
     for name, value in found.items():
         assert reported[name] == pytest.approx(value, rel=2e-4, abs=1e-5), name
@@ -154,7 +152,7 @@ def test_a_whole_reward_model_loads_with_transformers_alone(home: Path) -> None:
     place = checkpoint_dir(worker.run, worker.ended())
     model = AutoModelForSequenceClassification.from_pretrained(place).eval()
     assert model.config.num_labels == 1
-    pairs = [(_score(model, pair.chosen.ids), _score(model, pair.rejected.ids)) for pair in _held("reward")]
+    pairs = [(score(model, pair.chosen.ids), score(model, pair.rejected.ids)) for pair in held_out("reward")]
     right = sum(better > worse for better, worse in pairs) / len(pairs)
     assert right == worker.of("eval")[-1]["rewards/accuracy"] > 0.9
 
@@ -226,7 +224,7 @@ def test_the_plan_of_pairs_counts_both_halves_once(home: Path) -> None:
     from backprop_tui.engine.worker.probe import expected
 
     spec = quick_spec(objective="dpo").in_force
-    sequences = paired(stored(_held("dpo")))
+    sequences = paired(stored(held_out("dpo")))
     setup, _ = expected(spec, paths.demo_model_dir(), sequences, 4, choose_precision(spec))
     assert setup is not None
     assert (setup.batch.rows, setup.batch.longest) == (8, int(sequences.lengths.max()))
@@ -270,129 +268,3 @@ def test_commands_are_obeyed_whatever_is_learnt(home: Path) -> None:
         end = worker.ended()
     assert end["outcome"] == "stopped"
     assert (run.path / end["checkpoint"] / "reference.npz").is_file()
-
-
-# -- by hand ------------------------------------------------------------------------------------------------------------
-
-
-def _held(objective: str) -> list[Any]:
-    spec = quick_spec(objective=objective).in_force
-    built = training_set.build(spec.data, paths.demo_model_dir(), seed=spec.optim.seed, purpose=ROWS_OF[objective])
-    return list(built.eval)
-
-
-def _by_hand(objective: str, place: Path) -> dict[str, float]:
-    rows, options = _held(objective), SETTINGS[objective]
-    if objective == "reward":
-        return _reward(rows, place, options)
-    if objective == "kto":
-        return _kto(rows, place, options)
-    base, tuned = _base(), _tuned(place)
-    losses, margins = [], []
-    for pair in rows:
-        (better, m), (worse, n) = _logp(tuned, pair.chosen), _logp(tuned, pair.rejected)
-        if objective == "dpo":
-            beta, wrong = options["beta"], options["label_smoothing"]
-            ratio, other = better - _logp(base, pair.chosen)[0], worse - _logp(base, pair.rejected)[0]
-            loss = -(1 - wrong) * _log_sigmoid(beta * (ratio - other)) - wrong * _log_sigmoid(beta * (other - ratio))
-            loss -= options["nll_weight"] * better / m
-            margins.append(beta * (ratio - other))
-        elif objective == "orpo":
-            odds = [p / (1 - p) for p in (math.exp(better / m), math.exp(worse / n))]
-            loss = -better / m - options["odds_weight"] * _log_sigmoid(math.log(odds[0] / odds[1]))
-            margins.append(options["odds_weight"] * (better / m - worse / n))
-        else:
-            margins.append(options["simpo_beta"] * (better / m - worse / n))
-            loss = -_log_sigmoid(margins[-1] - options["simpo_gamma"]) - options["nll_weight"] * better / m
-        losses.append(loss)
-    right = sum(margin > 0 for margin in margins) / len(margins)
-    return {"loss": _mean(losses), "rewards/margin": _mean(margins), "rewards/accuracy": right}
-
-
-def _kto(rows: Sequence[Any], place: Path, options: dict[str, Any]) -> dict[str, float]:
-    """Measured in batches of four, longest rows first; each batch has its own point of reference."""
-    base, tuned = _base(), _tuned(place)
-    beta = options["beta"]
-    losses: list[float] = []
-    rewards: dict[bool, list[float]] = {True: [], False: []}
-    order = sorted(range(len(rows)), key=lambda number: -len(rows[number].row.ids))
-    for start in range(0, len(order), 4):
-        batch = order[start : start + 4]
-        drifts = []
-        for number in batch:
-            # The prompt of this row with the answer of the row before it.
-            prompt, answer = rows[number].row, rows[number - 1].row
-            begun, said = prompt.trained.index(True), answer.trained.index(True)
-            ids = prompt.ids[:begun] + answer.ids[said:]
-            mixed = _Row(ids, [False] * begun + answer.trained[said:])
-            drifts.append(_logp(tuned, mixed)[0] - _logp(base, mixed)[0])
-        zero = max(0.0, _mean(drifts))
-        for number in batch:
-            ratio = _logp(tuned, rows[number].row)[0] - _logp(base, rows[number].row)[0]
-            wanted = rows[number].wanted
-            weight = options["desirable_weight" if wanted else "undesirable_weight"]
-            gain = ratio - zero if wanted else zero - ratio
-            losses.append(weight * (1 - 1 / (1 + math.exp(-beta * gain))))
-            rewards[wanted].append(beta * ratio)
-    chosen, rejected = _mean(rewards[True]), _mean(rewards[False])
-    return {
-        "loss": _mean(losses),
-        "rewards/chosen": chosen,
-        "rewards/rejected": rejected,
-        "rewards/margin": chosen - rejected,
-    }
-
-
-def _reward(rows: Sequence[Any], place: Path, options: dict[str, Any]) -> dict[str, float]:
-    from peft import PeftModel
-    from transformers import AutoModelForSequenceClassification
-
-    base = AutoModelForSequenceClassification.from_pretrained(paths.demo_model_dir(), num_labels=1)
-    model = PeftModel.from_pretrained(base, place).eval()
-    scores = [(_score(model, pair.chosen.ids), _score(model, pair.rejected.ids)) for pair in rows]
-    losses = [-_log_sigmoid(a - b) + options["center_rewards"] * (a + b) ** 2 for a, b in scores]
-    right = sum(a > b for a, b in scores) / len(scores)
-    return {"loss": _mean(losses), "rewards/margin": _mean([a - b for a, b in scores]), "rewards/accuracy": right}
-
-
-class _Row:
-    def __init__(self, ids: list[int], trained: list[bool]) -> None:
-        self.ids, self.trained = ids, trained
-
-
-def _logp(model: Any, row: Any) -> tuple[float, int]:
-    """Log-probability of a row's learnt tokens, and how many they are."""
-    import torch
-
-    with torch.no_grad():
-        logps = model(input_ids=torch.tensor([row.ids])).logits[0].double().log_softmax(-1)
-    places = [place for place, learnt in enumerate(row.trained) if learnt]
-    return float(sum(logps[place - 1, row.ids[place]] for place in places)), len(places)
-
-
-def _score(model: Any, ids: list[int]) -> float:
-    import torch
-
-    with torch.no_grad():
-        return float(model(input_ids=torch.tensor([ids])).logits[0, 0])
-
-
-def _base() -> Any:
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(paths.demo_model_dir()).eval()
-
-
-def _tuned(place: Path) -> Any:
-    from peft import PeftModel
-
-    assert json.loads((place / "adapter_config.json").read_text())["task_type"] == "CAUSAL_LM"
-    return PeftModel.from_pretrained(_base(), place).eval()
-
-
-def _log_sigmoid(value: float) -> float:
-    return -math.log1p(math.exp(-value)) if value > -30 else value
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
