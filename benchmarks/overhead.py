@@ -5,7 +5,10 @@ host, a journal on disk, telemetry, verified masks and commands. Compared are se
 but the first three, of each pair of runs) and the time from the start of the command to the end of the first step.
 Targets: at most 2 % per step where a step takes 50 ms or more, and a first step at most 0.5 s later.
 
-    python benchmarks/overhead.py [--pairs 3] [--steps 40] [--json]
+PEFT brings bitsandbytes wherever it is installed, which a script of plain LoRA pays for and the engine spares its runs;
+`--lean` hides it from the script as well, which is how both compare where it isn't installed.
+
+    python benchmarks/overhead.py [--pairs 3] [--steps 40] [--lean] [--json]
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +33,7 @@ from backprop_tui.store.layout import list_runs
 STEP_LIMIT, START_LIMIT, LEAST_STEP = 1.02, 0.5, 0.050
 BATCH, RANK, LENGTH, RATE = 8, 16, 128, 4e-4
 
+HIDE = "import sys; sys.modules['bitsandbytes'] = None"
 BARE = """
 import json, sys, time
 from datasets import Dataset
@@ -84,12 +89,15 @@ def make_model(place: Path) -> Path:
     return place
 
 
-def bare(model: Path, data: Path, steps: int, place: Path, environment: dict[str, str]) -> tuple[list[float], float]:
-    """Seconds of each step after the first, and seconds to the end of the first."""
+def bare(
+    model: Path, data: Path, steps: int, place: Path, environment: dict[str, str], *, lean: bool = False
+) -> tuple[list[float], float]:
+    """Seconds of each step after the first, and seconds to the end of the first; `lean` hides bitsandbytes from it."""
+    script = f"{HIDE}\n{BARE}" if lean else BARE
     words = [model, data, steps, place / "out", RANK, BATCH, RATE, LENGTH]
     began = time.time()
     done = subprocess.run(
-        [sys.executable, "-c", BARE, *map(str, words)],
+        [sys.executable, "-c", script, *map(str, words)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True,
     )  # fmt: skip
     ends = json.loads(done.stdout.splitlines()[-1])
@@ -128,6 +136,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--lean", action="store_true", help="hide bitsandbytes from the script too")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="overhead-"))
@@ -140,7 +149,7 @@ def main() -> int:
             [sys.executable, "-m", "backprop_tui.cli", "data", "convert", "demo", "-o", str(data), "--to", "messages"],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
         )  # fmt: skip
-        sides = {"bare": bare, "ours": ours}
+        sides = {"bare": partial(bare, lean=args.lean), "ours": ours}
         steps: dict[str, list[float]] = {name: [] for name in sides}
         starts: dict[str, list[float]] = {name: [] for name in sides}
         for pair in range(args.pairs):

@@ -156,17 +156,18 @@ def _answer(requests: IO[bytes], outbox: _Outbox) -> int:
 
 
 def _score(task: wire.Task, inbox: _Inbox, outbox: _Outbox) -> None:
-    from backprop_tui.engine.worker.libraries import leave_out, see_one_gpu
+    from backprop_tui.engine.worker.libraries import leave_out, see_one_gpu, uncollected
 
     spec = RunSpec(model=ModelPart.model_validate({"base": task.model, "device": task.device}))
     see_one_gpu(os.environ, spec)
     leave_out(spec)
-    import torch  # noqa: F401
-    import transformers  # noqa: F401
+    with uncollected(for_good=True):
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
 
-    from backprop_tui.engine.worker.likelihood import score_rows
-    from backprop_tui.engine.worker.logs import quieten_libraries
-    from backprop_tui.engine.worker.rows import RowStore
+        from backprop_tui.engine.worker.likelihood import score_rows
+        from backprop_tui.engine.worker.logs import quieten_libraries
+        from backprop_tui.engine.worker.rows import RowStore
 
     quieten_libraries()
     store = RowStore(inbox.rows())
