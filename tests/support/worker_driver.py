@@ -21,6 +21,9 @@ from backprop_tui.protocol.fields import with_overrides
 from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.store.layout import RunDir, create_run
 
+# A run on a thread of this process never uses it, and it takes seconds to import and prints; a real worker leaves it out itself.
+sys.modules.setdefault("deepspeed", None)  # type: ignore[arg-type]
+
 #: Small and quick: eight steps of the bundled model on its bundled rows, measured and saved only at the end.
 QUICK: dict[str, Any] = {
     "steps": 8,
