@@ -14,7 +14,8 @@ from backprop_tui.app.draft_presets import check_preset_name
 from backprop_tui.app.ladder import adjust
 from backprop_tui.config.presets import load_presets, preset_spec
 from backprop_tui.protocol.errors import UsageError
-from backprop_tui.protocol.fields import settings
+from backprop_tui.protocol.fields import Setting, settings
+from backprop_tui.protocol.spec import RunSpec
 
 
 def test_a_change_shows_as_a_difference_and_the_presets_value_takes_it_back() -> None:
@@ -113,6 +114,28 @@ def test_every_rung_stays_inside_the_bounds_and_leads_back(data: st.DataObject) 
         assert following == value or (following > value) == (direction > 0)
         assert type(following) is (int if setting.kind == "int" else float) or following == value
         value = following
+
+
+def test_every_fraction_of_every_preset_has_sensible_neighbours() -> None:
+    """A step by keys is never a jump: ten times at most, and from nothing to what is usual at least."""
+    moved = [setting for setting in settings() if setting.kind == "float" and not setting.optional]
+    specs = [preset_spec(name) for name in load_presets()]
+    for setting in moved:
+        if setting.key == "max_checkpoint_gb":
+            continue
+        for value in {setting.get(spec) for spec in specs}:
+            up = adjust(setting, value, 1)
+            assert up <= max(10 * value, 1.0 if value == 0 else 0.0), (setting.key, value, up)
+            assert up != value or value == setting.maximum, setting.key
+            assert validated(setting, up), (setting.key, up)
+            assert validated(setting, adjust(setting, value, -1)), (setting.key, value)
+
+
+def validated(setting: Setting, value: object) -> bool:
+    """Whether the setting's own bounds, open ones as well, take the value."""
+    part = RunSpec.model_fields[setting.part].annotation
+    assert part is not None
+    return bool(part.model_validate({setting.key: value}))
 
 
 def test_nothing_heavy_is_imported_for_a_draft(tmp_path: Path) -> None:
