@@ -6,6 +6,8 @@ runs the same `Session` and is for all others.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import json
 import os
 import subprocess
@@ -191,6 +193,7 @@ class WorkerThread(Driver):
         self.session = Session(run, self.sink, self.inbox, resume=resume)
         self.good: bool | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
+        keep_libraries()
         self.listen()
         self.inbox.listen(self.control_in)
 
@@ -207,6 +210,19 @@ class WorkerThread(Driver):
     def _work(self) -> None:
         self.good = self.session.execute()
         self.sink.close()
+
+
+@functools.cache
+def keep_libraries() -> None:
+    """Import what workers import, and spare it Python's collector of cycles as a worker's own process does.
+
+    The trainer's end collects by hand: looking through all the libraries each time takes a third of a quick run.
+    """
+    from backprop_tui.engine.worker.libraries import uncollected
+
+    with uncollected(for_good=True):
+        for name in ("backprop_tui.engine.worker.assembly", "trl.trainer.sft_trainer", "peft"):
+            importlib.import_module(name)
 
 
 def train(**overrides: Any) -> WorkerThread:
