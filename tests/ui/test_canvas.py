@@ -7,11 +7,11 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backprop_tui.app.glyphs import Marks
-from backprop_tui.app.widgets.axes import grown_end, label, linear_range, log_range
+from backprop_tui.app.widgets.axes import decimals_for, grown_end, label, linear_range, log_range
 from backprop_tui.app.widgets.canvas import DOTS, Canvas, Window, pack, raster
 from backprop_tui.app.widgets.decimate import Blocks, envelope
 
@@ -124,6 +124,21 @@ def test_ticks_are_round_and_hold_the_range(a: float, b: float, parts: int) -> N
     assert len(ticks) <= parts + 2
     assert ticks or parts < 3
     assert all(label(tick, 2) for tick in ticks)
+
+
+@settings(deadline=None)
+@given(st.floats(-10.0, 10.0), st.floats(1e-4, 2.0), st.integers(2, 12))
+@example(0.4985, 0.003, 8)
+def test_labels_tell_ticks_apart_however_close_they_are(low: float, share: float, parts: int) -> None:
+    _, _, ticks = linear_range(low, low + max(abs(low), 1e-3) * share, parts)
+    said = [label(tick, decimals_for(ticks)) for tick in ticks]
+    assert len(set(said)) == len(said), said
+    assert all(len(words) <= 10 for words in said)
+
+
+def test_what_float32_rounds_is_drawn_as_a_constant() -> None:
+    _, _, ticks = linear_range(-0.02, -0.02 + 1e-9, 6)
+    assert len({label(tick, decimals_for(ticks)) for tick in ticks}) == len(ticks) > 2
 
 
 @settings(deadline=None)

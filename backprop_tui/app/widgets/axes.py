@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
-#: A range whose ends differ by less than this share of their size is widened, so that a constant has a place to lie.
-_FLAT = 1e-9
+#: A range whose ends differ by less than this share of their size is widened, so that a constant has a place to lie: what
+#: float32 rounds is none, and no label could tell its ticks apart.
+_FLAT = 1e-5
+#: Digits after the point of a number without an exponent.
+_FIXED = 7
 #: Values beyond this are drawn at the edge: their differences would overflow.
 _HUGE = 1e100
 
@@ -88,10 +91,16 @@ def decimals_for(ticks: Sequence[float]) -> int:
 
 
 def label(value: float, decimals: int) -> str:
-    """A tick's number: fixed digits where that is short, else an exponent or a suffix."""
+    """A tick's number: fixed digits where that is short, else an exponent or a suffix.
+
+    Args:
+        value: of the tick.
+        decimals: digits after the point that tell it from its neighbours; an exponent keeps as many as that takes.
+    """
     size = abs(value)
-    if size and (size < 1e-3 or decimals > 4):
-        return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+")
+    if size and (size < 1e-3 or decimals > _FIXED):
+        digits = max(1, min(_FIXED, decimals + math.floor(math.log10(size))))
+        return f"{value:.{digits}e}".replace("e-0", "e-").replace("e+0", "e+")
     if size >= 1e15:
         return f"{value:.1e}".replace("e+0", "e+")
     for unit, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):

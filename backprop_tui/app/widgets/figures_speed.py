@@ -71,7 +71,7 @@ def speed_rows(model: RunModel, glyphs: Glyphs, prices: Prices) -> list[Row]:
     epochs = "" if view.multi else wording.epochs(view.plan.get("epochs"))
     of = f" of {epochs}" if epochs else ""
     note = "" if view.epoch is None else f"epoch {view.epoch:.2f}{of}"
-    rows.append(_row(14, "rows seen", seen, lambda value: f"{value:,.0f}", (note, "muted")))
+    rows.append(_row(14, "rows seen", seen, lambda value: f"{value:,.0f}", (note, "muted"), note.partition(" of")[0]))
     if view.probe:
         rows.append(_memory(view))
     if view.telemetry:
