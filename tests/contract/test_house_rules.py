@@ -29,7 +29,7 @@ def test_files_hold_one_idea() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
         for path in (ROOT / "backprop_tui").rglob("*.py")
-        if (lines := len(path.read_text().splitlines())) > 500
+        if (lines := len(path.read_text().splitlines())) > 350
     }
     assert not long
 
