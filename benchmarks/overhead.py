@@ -5,8 +5,8 @@ host, a journal on disk, telemetry, verified masks and commands. Compared are se
 but the first three, of each pair of runs) and the time from the start of the command to the end of the first step.
 Targets: at most 2 % per step where a step takes 50 ms or more, and a first step at most 0.5 s later.
 
-PEFT brings bitsandbytes wherever it is installed, which a script of plain LoRA pays for and the engine spares its runs;
-`--lean` hides it from the script as well, which is how both compare where it isn't installed.
+PEFT and the trainer bring bitsandbytes and DeepSpeed wherever they are installed, which a script of plain LoRA pays for and the
+engine spares its runs; `--lean` hides both from the script as well, which is how the two compare where they aren't installed.
 
     python benchmarks/overhead.py [--pairs 3] [--steps 40] [--lean] [--json]
 """
@@ -33,7 +33,7 @@ from backprop_tui.store.layout import list_runs
 STEP_LIMIT, START_LIMIT, LEAST_STEP = 1.02, 0.5, 0.050
 BATCH, RANK, LENGTH, RATE = 8, 16, 128, 4e-4
 
-HIDE = "import sys; sys.modules['bitsandbytes'] = None"
+HIDE = "import sys; sys.modules['bitsandbytes'] = sys.modules['deepspeed'] = None"
 BARE = """
 import json, sys, time
 from datasets import Dataset
@@ -92,7 +92,7 @@ def make_model(place: Path) -> Path:
 def bare(
     model: Path, data: Path, steps: int, place: Path, environment: dict[str, str], *, lean: bool = False
 ) -> tuple[list[float], float]:
-    """Seconds of each step after the first, and seconds to the end of the first; `lean` hides bitsandbytes from it."""
+    """Seconds of each step after the first, and seconds to the end of the first; `lean` hides what it doesn't need."""
     script = f"{HIDE}\n{BARE}" if lean else BARE
     words = [model, data, steps, place / "out", RANK, BATCH, RATE, LENGTH]
     began = time.time()
@@ -136,7 +136,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--lean", action="store_true", help="hide bitsandbytes from the script too")
+    parser.add_argument("--lean", action="store_true", help="hide bitsandbytes and DeepSpeed from the script too")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="overhead-"))
