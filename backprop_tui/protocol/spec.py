@@ -158,5 +158,11 @@ class RunSpec(Part):
             raise ValueError(
                 f"parallel=zero2 goes with optimizer {', '.join(_WITH_ZERO)}: choose one, or parallel=fsdp2"
             )
+        full = self.model.method == "full"
+        if way == "zero2" and (self.model.dtype == "float16" or (full and self.model.dtype == "bfloat16")):
+            # DeepSpeed scales losses in float16 by itself, and keeps whole weights beside bfloat16 ones that nobody saves.
+            raise ValueError(
+                f"parallel=zero2 does not go with dtype={self.model.dtype} here: choose auto or float32, or parallel=fsdp2"
+            )
         if self.model.method == "lora" and self.lora.adapter_start == "pissa":
             raise ValueError(f"parallel={way} does not go with adapter_start=pissa: choose parallel=ddp")

@@ -73,3 +73,10 @@ def test_what_can_not_be_shared_out_is_refused_before_anything_is_read(
 def test_an_optimiser_whose_states_can_not_be_put_together_again_is_refused() -> None:
     with pytest.raises(UsageError, match="optimizer adamw_torch, sgd, rmsprop"):
         _spec(devices=2, parallel="zero2", optimizer="adafactor")
+
+
+@pytest.mark.parametrize("words", [{"dtype": "float16"}, {"dtype": "bfloat16", "method": "full"}])
+def test_formats_of_which_deepspeed_keeps_more_than_is_saved_are_refused(words: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="choose auto or float32"):
+        _spec(**{"devices": 2, "parallel": "zero2", "method": "lora", **words})
+    _spec(devices=2, parallel="zero2", method="lora", dtype="bfloat16")

@@ -9,6 +9,7 @@ parameters into one vector, padded at its end, of which every process holds one 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,32 +17,25 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from backprop_tui.engine.worker.distributed import world
-from backprop_tui.protocol.errors import UsageError
 
 if TYPE_CHECKING:
     from backprop_tui.engine.worker.precision import Precision
     from backprop_tui.engine.worker.trainer import StepTrainer
 
 STAGE = 2
+#: What a schedule keeps for each group of the optimiser.
+_BY_GROUP = frozenset({"base_lrs", "_last_lr", "lr_lambdas"})
 
 
 def zero_arguments(precision: Precision) -> dict[str, Any]:
-    """Arguments of transformers' trainer that hand it over to DeepSpeed; none where the run does not use it.
-
-    Raises:
-        UsageError: ZERO_FLOAT16, the device has no bfloat16, and DeepSpeed scales losses in a way of its own.
-    """
+    """Arguments of transformers' trainer that hand it over to DeepSpeed; none where the run does not use it."""
     if not precision.zero:
         return {}
-    if precision.autocast is torch.float16:
-        raise UsageError(
-            "ZERO_FLOAT16",
-            "parallel=zero2 does not go with float16.",
-            "Set parallel to ddp or fsdp2, or dtype to float32.",
-        )
     autocast: dict[str, Any] = {"enabled": False}
     if precision.autocast is not None:
-        autocast = {"enabled": True, "dtype": str(precision.autocast).removeprefix("torch.")}
+        # Gradients are summed up over the processes as they are: no module's are cut to fewer bits for the way.
+        dtype = str(precision.autocast).removeprefix("torch.")
+        autocast = {"enabled": True, "dtype": dtype, "lower_precision_safe_modules": []}
     config = {
         "train_micro_batch_size_per_gpu": "auto",
         "gradient_accumulation_steps": "auto",
@@ -88,6 +82,18 @@ def drop_gradients(trainer: StepTrainer) -> None:
     zero.micro_step_id = -1
 
 
+def leave_out_empty(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
+    """Take away the optimiser's groups of no weights, which DeepSpeed would take away once a schedule counts on them.
+
+    Returns:
+        The groups by their places, for `whole_optimizer` and `whole_schedule`: a process alone has them.
+    """
+    groups = optimizer.param_groups
+    empty = {place: group for place, group in enumerate(groups) if not group["params"]}
+    groups[:] = [group for group in groups if group["params"]]
+    return empty
+
+
 def whole_optimizer(trainer: StepTrainer) -> dict[str, Any] | None:
     """The optimiser's state dict with whole tensors on the CPU; None but on the first. Every process calls this."""
     zero = _zero(trainer)
@@ -98,28 +104,44 @@ def whole_optimizer(trainer: StepTrainer) -> dict[str, Any] | None:
         part = zero.single_partition_of_fp32_groups[number]
         entries: list[dict[str, Any]] = [{} for _ in parameters]
         for name, value in zero.optimizer.state[part].items():
-            whole = (
-                _gathered(value).split([weights.numel() for weights in parameters]) if _is_vector(value, part) else None
-            )
+            sizes = [weights.numel() for weights in parameters]
+            whole = _gathered(value)[: sum(sizes)].split(sizes) if _is_vector(value, part) else None
             for at, weights in enumerate(parameters):
-                entries[at][name] = value if whole is None else whole[at].view(weights.shape).clone()
+                # Each its own tensor, also where one count of steps stands for the group: a process alone counts up every one.
+                entries[at][name] = _kept(value) if whole is None else whole[at].view(weights.shape).clone()
         state.update({first + at: entry for at, entry in enumerate(entries)})
         words = {name: value for name, value in zero.param_groups[number].items() if name != "params"}
         groups.append({**words, "params": list(range(first, len(state)))})
+    for place, group in trainer.left_out.items():
+        groups.insert(place, {**groups[0], "weight_decay": group["weight_decay"], "params": []})
     return {"state": state, "param_groups": groups} if world().first else None
 
 
-def load_optimizer(trainer: StepTrainer, words: dict[str, Any]) -> None:
-    """Take a state dict of whole tensors, each process its stretch.
+def whole_schedule(trainer: StepTrainer) -> dict[str, Any]:
+    """The schedule's state dict, with the places of groups that were left out."""
+    words: dict[str, Any] = trainer.lr_scheduler.state_dict()
+    for name in _BY_GROUP & words.keys():
+        entries = words[name] = [*words[name]]
+        for place in trainer.left_out:
+            entries.insert(place, entries[0])
+    return words
+
+
+def load_state(trainer: StepTrainer, optimizer: dict[str, Any], schedule: dict[str, Any]) -> None:
+    """Take state dicts as a process alone writes them: of the optimiser's whole tensors each process takes its stretch.
 
     Args:
         trainer: whose optimiser DeepSpeed shares out.
-        words: as `whole_optimizer` gives it.
+        optimizer: as `whole_optimizer` gives it.
+        schedule: as `whole_schedule` gives it.
     """
+    there = [bool(group["params"]) for group in optimizer["param_groups"]]
+    kept = {name: [*itertools.compress(schedule[name], there)] for name in _BY_GROUP & schedule.keys()}
+    trainer.lr_scheduler.load_state_dict({**schedule, **kept})
     zero = _zero(trainer)
-    for number, group in enumerate(words["param_groups"]):
+    for number, group in enumerate(itertools.compress(optimizer["param_groups"], there)):
         part = zero.single_partition_of_fp32_groups[number]
-        entries = [words["state"][at] for at in group["params"]]
+        entries = [optimizer["state"].get(at) for at in group["params"]]
         zero.param_groups[number].update({name: value for name, value in group.items() if name != "params"})
         if not all(entries):
             continue
@@ -128,7 +150,9 @@ def load_optimizer(trainer: StepTrainer, words: dict[str, Any]) -> None:
         shapes = [weights.shape for weights in zero.round_robin_bit16_groups[number]]
         for name, value in entries[0].items():
             if not isinstance(value, torch.Tensor) or value.shape != shapes[0] or not value.dim():
-                state[name] = value
+                # As torch does on loading: where one kernel makes the step, it counts where the weights are.
+                counted = isinstance(value, torch.Tensor) and (group.get("fused") or group.get("capturable"))
+                state[name] = value.to(part.device) if counted else value
                 continue
             flat = torch.cat([entry[name].reshape(-1) for entry in entries])
             flat = torch.nn.functional.pad(flat, (0, world().size * part.numel() - flat.numel()))
@@ -142,6 +166,10 @@ def _zero(trainer: StepTrainer) -> Any:
 
 def _is_vector(value: Any, part: torch.Tensor) -> bool:
     return isinstance(value, torch.Tensor) and value.dim() == 1 and value.numel() == part.numel()
+
+
+def _kept(value: Any) -> Any:
+    return value.detach().cpu().clone() if isinstance(value, torch.Tensor) else value
 
 
 def _gathered(part: torch.Tensor) -> torch.Tensor:

@@ -99,6 +99,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         keepsakes: files by name that every checkpoint holds, as `Objective.prepare` gave them.
         precision: device and number formats, and whether weights are shared out; set before `train`.
         stop_ids: tokens that end an answer; set before `train`.
+        left_out: the optimiser's groups of no weights by place, where they were taken away.
     """
 
     fills: ClassVar[bool] = False
@@ -121,6 +122,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self.rows_per_pass = 0
         self.keepsakes: Mapping[str, bytes] = {}
         self.precision: Precision | None = None
+        self.left_out: Mapping[int, dict[str, Any]] = {}
         self.stop_ids: Sequence[int] = ()
         self.pad_id = int(options["processing_class"].pad_token_id)
         self._drawn = len(sequences)
@@ -176,6 +178,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         optimizer = super().create_optimizer(*args, **kwargs)
         if fresh:
             apply_lora_plus(optimizer, self.model, self._lora_plus)
+            if self.precision is not None and self.precision.zero:
+                self.left_out = distributed_zero.leave_out_empty(optimizer)
         return optimizer
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
@@ -232,7 +236,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
             lr=float(logs["learning_rate"]),
             tokens=tokens,
             learnt=learnt,
-            skipped=bool(self.accelerator.optimizer_step_was_skipped),
+            # DeepSpeed leaves out any step whose gradient is no number; only a loss scale that settles makes light of that.
+            skipped=bool(self.accelerator.optimizer_step_was_skipped) and not distributed_zero.is_zero(self),
             batches=self._step_batches,
             extra=extra,
         )
@@ -262,7 +267,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         """Write what an exact resume needs besides the weights: optimiser, schedule, scaler, random states, position."""
         if gathered is not None and gathered.optimizer is not None:
             torch.save(gathered.optimizer, directory / "optimizer.pt")
-            torch.save(self.lr_scheduler.state_dict(), directory / "scheduler.pt")
+            torch.save(distributed_zero.whole_schedule(self), directory / "scheduler.pt")
         else:
             self._save_optimizer_and_scheduler(str(directory))
         self._save_scaler(str(directory))
@@ -281,8 +286,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None and distributed_zero.is_zero(self):
             whole = torch.load(Path(checkpoint, "optimizer.pt"), map_location="cpu", weights_only=True)
-            distributed_zero.load_optimizer(self, whole)
-            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint, "scheduler.pt"), weights_only=True))
+            schedule = torch.load(Path(checkpoint, "scheduler.pt"), weights_only=True)
+            distributed_zero.load_state(self, whole, schedule)
         elif checkpoint is not None and is_sharded(self.model):
             # Whole on the CPU, then each its part: the GPU has no room for all of it.
             whole = torch.load(Path(checkpoint, "optimizer.pt"), map_location="cpu", weights_only=True)
