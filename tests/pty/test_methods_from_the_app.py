@@ -54,46 +54,51 @@ class Method:
     """What a person chooses, then sees.
 
     Attributes:
-        preset: chosen in the list. near: a setting of its section. keys: typed there, beside what keeps it short.
-        there, gone: rows the form has then, and has not. figures: rows of the Run screen once it has ended.
+        preset: chosen in the list; changes made before stay. keys: what is done in its form then, ending in its section.
+        there, gone: rows the form has then, and has not. run: what its run is called. figures: rows of the Run screen once it
+            has ended.
         spec: what run.json holds, by part and setting.
     """
 
     preset: str
-    near: str
     keys: str
     there: tuple[str, ...]
     gone: tuple[str, ...]
+    run: str
     figures: tuple[str, ...]
     spec: dict[str, Any]
 
 
 #: Of DPO and KTO; Adam has a beta 1 and a beta 2.
 _BETA = r"   beta  +\d"
+_TASK = find("objective")
 _PAIRS = (r"reward margin +-?\d", r"pairs right +\d+ %")
 PREFERENCES = (
-    Method("dpo", "objective", typed("beta", "0.2"), (r"objective +dpo", r"● +beta +0\.2"),
-           ("SimPO", "odds weight", "wanted weight", "packing"), _PAIRS, {"task.objective": "dpo", "task.beta": 0.2}),
-    Method("kto", "objective", "", (r"objective +kto", r" beta +0\.1", r" wanted weight +1", "unwanted weight +1"),
-           ("SimPO", "odds weight"), (r"reward margin +-?\d", r"reward chosen +-?\d", r"KL estimate +\d"),
-           {"task.objective": "kto"}),
+    Method("dpo", _TASK, (r"objective +dpo", _BETA), ("SimPO", "odds weight", "wanted weight", "packing"), "demo-dpo-lora-r32",
+           _PAIRS, {"task.objective": "dpo"}),
+    Method("kto", _TASK, (r"objective +kto", _BETA, r" wanted weight +1", "unwanted weight +1"), ("SimPO", "odds weight"),
+           "demo-kto-lora-r32", (r"reward margin +-?\d", r"reward chosen +-?\d", r"KL estimate +\d"), {"task.objective": "kto"}),
+    Method("simpo", _TASK, (r"SimPO beta +2", "SimPO margin +1"), (_BETA, "odds weight"), "demo-simpo-lora-r32",
+           _PAIRS, {"task.objective": "simpo"}),
+    Method("reward", find("center_rewards") + "l", (r"objective +reward", r"● +centre scores +0\.02"), (_BETA, "odds weight"),
+           "demo-reward-lora-r32", _PAIRS, {"task.objective": "reward", "task.center_rewards": 0.02}),
     # By its setting instead of its preset.
-    Method("balanced", "objective", ENTER + "jjj" + ENTER, ("sft → orpo", r"odds weight +0\.1"),
-           (_BETA, "SimPO"), (r"log odds +-?\d", r"imitation loss +\d"), {"task.objective": "orpo"}),
-    Method("simpo", "objective", "", (r"SimPO beta +2", "SimPO margin +1"), (_BETA, "odds weight"), _PAIRS, {"task.objective": "simpo"}),
-    Method("reward", "center_rewards", "l", (r"objective +reward", r"● +centre scores +0\.0"),
-           (_BETA, "odds weight", "train on"), _PAIRS, {"task.objective": "reward"}),
+    Method("balanced", _TASK + ENTER + "jjj" + ENTER, ("sft → orpo", r"odds weight +0\.1"), (_BETA, "SimPO", "packing"),
+           "demo-orpo-lora-r32", (r"log odds +-?\d", r"imitation loss +\d"), {"task.objective": "orpo"}),
 )  # fmt: skip
 _LEARNT = (r"train loss +\d", r"accuracy +\d")
 IMITATIONS = (
-    Method("full", "method", "", (r"method +full",), (" rank  ", " alpha  ", "DoRA"), _LEARNT, {"model.method": "full"}),
-    Method("pretrain", "packing", "", (r"packing +on", r"train on +everything"), ("SimPO",), _LEARNT, {"data.packing": True}),
-    Method("reasoning", "max_length", "", (r"max length +8,192",), ("odds weight",), _LEARNT, {"data.max_length": 8192}),
-    Method("fast", "dora", "l" + find("rslora") + "l" + typed("lora_plus", "8"),
-           (r"● +DoRA +on", r"● +rsLoRA +on", r"● +LoRA\+ ratio +8"), ("adapter start",), _LEARNT,
-           {"lora.dora": True, "lora.rslora": True, "lora.lora_plus": 8.0}),
-    Method("quality", "adapter_start", "l", (r"● +adapter start +pissa",), ("base bits",), _LEARNT,
-           {"lora.adapter_start": "pissa"}),
+    Method("full", find("method"), (r"method +full",), (" rank  ", " alpha  ", "DoRA"), "demo-full",
+           _LEARNT, {"model.method": "full"}),
+    Method("pretrain", find("packing"), (r"packing +on", r"train on +everything"), ("SimPO",), "demo-lora-r128",
+           _LEARNT, {"data.packing": True}),
+    Method("reasoning", find("max_length"), (r"max length +8,192",), ("odds weight",), "demo-lora-r32",
+           _LEARNT, {"data.max_length": 8192}),
+    Method("quality", find("adapter_start") + "l", (r"● +adapter start +pissa",), ("base bits",), r"demo-lora-r\d+",
+           _LEARNT, {"lora.adapter_start": "pissa"}),
+    Method("fast", typed("lora_plus", "8") + find("rslora") + "l" + find("dora") + "l",
+           (r"● +DoRA +on", r"● +rsLoRA +on", r"● +LoRA\+ ratio +8"), ("adapter start",), "demo-lora-r16",
+           _LEARNT, {"lora.dora": True, "lora.rslora": True, "lora.lora_plus": 8.0}),
 )  # fmt: skip
 
 
@@ -105,8 +110,7 @@ def launched(app: Terminal, method: Method, *, confirm: bool = False) -> None:
     app.send(HOME + "j" * list(load_presets()).index(method.preset) + ENTER)
     app.wait_for(rf"╭ preset ─+ {method.preset} ─")
     app.wait_for(r"▸ settings ")
-    name = f"by-{method.preset}"
-    app.send("U" + SHORT + typed("name", name) + find(method.near) + method.keys)
+    app.send(method.keys)
     for row in method.there:
         app.wait_for(row)
     app.wait_for(lambda text: not any(re.search(row, form_of(text)) for row in method.gone))
@@ -118,7 +122,8 @@ def launched(app: Terminal, method: Method, *, confirm: bool = False) -> None:
         app.wait_for(r"Run this reward file\?")
         app.wait_for(r"1 │ def reward_short\(completions")
         app.send(UP + ENTER)
-    app.wait_for(rf"\[3 Run\].* {name}\b.* ✓ completed", timeout=90)
+    # Of this run: the screen may still show the one before.
+    app.wait_for(rf"\[3 Run\].* {method.run}\b.* ✓ completed", timeout=90)
     for row in method.figures:
         app.wait_for(row)
     app.send("2")
@@ -129,12 +134,14 @@ def form_of(text: str) -> str:
     return "\n".join(line[30:80] for line in text.splitlines())
 
 
-def all_launched(methods: Sequence[Method]) -> None:
+def all_launched(methods: Sequence[Method], *, confirm: bool = False) -> None:
     with Terminal([BACKPROP], rows=ROWS) as app:
         app.wait_for(r"\[1 Data\]")
         app.send("2")
+        app.wait_for(r"▸ settings ")
+        app.send(SHORT)
         for method in methods:
-            launched(app, method)
+            launched(app, method, confirm=confirm)
         app.wait_for(r"\[2 Tune\]")
         app.send("q")
         assert app.wait() == 0
@@ -161,18 +168,13 @@ def test_rewards_of_a_file_that_is_shown_and_confirmed(tmp_path: Path) -> None:
     file.write_text("def reward_short(completions, **_):\n    return [-float(len(str(c))) for c in completions]\n")
     grpo = Method(
         "grpo",
-        "objective",
-        typed("reward_file", str(file)) + typed("answer_length", "8") + typed("generations", "4"),
+        typed("reward_file", str(file)) + typed("answer_length", "8") + find("generations") + "hh",
         (r"objective +grpo", r"● +answer length +8", r"● +group size +4", r"KL weight"),
         (_BETA, "odds weight", "packing"),
-        (r"reward +-\d", r"reward spread +\d", r"reward short +-\d|answers cut +\d", r"Done\. Reward -\d"),
-        {},
+        "demo-grpo-lora-r32",
+        (r"reward +-\d", r"reward spread +\d", r"answer length +\d|answers cut +\d", r"Done\. Reward -\d"),
+        {"grpo.generations": 4},
     )
-    with Terminal([BACKPROP], rows=ROWS) as app:
-        app.wait_for(r"\[1 Data\]")
-        app.send("2")
-        launched(app, grpo, confirm=True)
-        app.send("q")
-        assert app.wait() == 0
+    all_launched([grpo], confirm=True)
     (run,) = list_runs()
     assert run.reward_file.read_bytes() == file.read_bytes()
