@@ -9,14 +9,15 @@ import pytest
 
 from backprop_tui.store import checkpoints
 from backprop_tui.store.layout import RunDir, create_run
-from tests.support.worker_driver import WorkerProcess, WorkerThread, checkpoint_dir, new_run, quick_spec, step_figures
+from tests.support.warm_worker import WarmWorker
+from tests.support.worker_driver import WorkerThread, checkpoint_dir, new_run, quick_spec, step_figures
 
 pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
 
 #: Dropout and accumulation make it hard, an uneven last step per epoch harder; the seam is inside the second epoch.
 HARD = {
     "steps": 0,
-    "epochs": 3,
+    "epochs": 2,
     "max_rows": 75,
     "batch_size": 4,
     "accumulation": 2,
@@ -37,21 +38,28 @@ def _place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(_place):
-    with WorkerProcess(new_run(**HARD)) as worker:
-        assert worker.ended()["outcome"] == "completed"
-        worker.wait()
-    return worker
+def warm(_place):
+    with WarmWorker() as worker:
+        yield worker
 
 
 @pytest.fixture(scope="module")
-def killed(_place):
+def undisturbed(warm):
+    run = new_run(**HARD)
+    whole = warm.attempt(run)
+    assert whole.of("end")[0]["outcome"] == "completed"
+    return run, whole
+
+
+@pytest.fixture(scope="module")
+def killed(warm):
     """A run killed in the middle of saving nothing, right after the event of step 14 was sent."""
-    with WorkerProcess(new_run(**HARD), env={"FAILPOINT": f"worker.step:{KILLED_AT}"}) as worker:
-        assert worker.wait() == -signal.SIGKILL
-    assert worker.of("step")[-1]["step"] == KILLED_AT
-    assert not worker.of("end")
-    return worker
+    run = new_run(**HARD)
+    cut = warm.attempt(run, kill=f"worker.step:{KILLED_AT}")
+    assert cut.code == -signal.SIGKILL
+    assert cut.of("step")[-1]["step"] == KILLED_AT
+    assert not cut.of("end")
+    return run, cut
 
 
 def copy_of(run: RunDir) -> RunDir:
@@ -60,35 +68,35 @@ def copy_of(run: RunDir) -> RunDir:
     return other
 
 
-def test_the_continued_run_equals_the_undisturbed_one_to_the_last_bit(undisturbed, killed):
+def test_the_continued_run_equals_the_undisturbed_one_to_the_last_bit(warm, undisturbed, killed):
     from safetensors.torch import load_file
 
-    run = copy_of(killed.run)
+    whole_run, straight = undisturbed
+    killed_run, cut = killed
+    run = copy_of(killed_run)
     newest = checkpoints.newest_valid(run)
     assert newest is not None
     assert newest.step == SAVED_AT
-    with WorkerProcess(run, resume=f"checkpoints/{newest.path.name}") as again:
-        end = again.ended()
-        again.wait()
-    whole, tail = step_figures(undisturbed.events), step_figures(again.events)
+    again = warm.attempt(run, resume=f"checkpoints/{newest.path.name}")
+    whole, tail = step_figures(straight.events), step_figures(again.events)
     assert min(tail) == SAVED_AT + 1
     assert max(tail) == max(whole) == again.of("plan")[0]["total_steps"]
     for step, figures in tail.items():
         assert figures == whole[step], f"step {step}"
-    for step, figures in step_figures(killed.events).items():
+    for step, figures in step_figures(cut.events).items():
         assert figures == whole[step], f"step {step} before the kill"
-    measured = {event["step"]: (event["loss"], event["exact_match"]) for event in undisturbed.of("eval")}
+    measured = {event["step"]: (event["loss"], event["exact_match"]) for event in straight.of("eval")}
     assert {event["step"]: (event["loss"], event["exact_match"]) for event in again.of("eval")} == {
         step: value for step, value in measured.items() if step > SAVED_AT
     }
-    assert not again.of("sample", source="base"), "the base was measured in the first attempt"
-    ours = load_file(checkpoint_dir(run, end) / "adapter_model.safetensors")
-    theirs = load_file(checkpoint_dir(undisturbed.run, undisturbed.events[-1]) / "adapter_model.safetensors")
+    assert "base" not in {event["source"] for event in again.of("sample")}, "the base was measured in the first attempt"
+    ours = load_file(checkpoint_dir(run, again.events[-1]) / "adapter_model.safetensors")
+    theirs = load_file(checkpoint_dir(whole_run, straight.events[-1]) / "adapter_model.safetensors")
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
 def test_without_the_random_state_it_is_refused(killed):
-    run = copy_of(killed.run)
+    run = copy_of(killed[0])
     place = run.checkpoint(SAVED_AT)
     (place / "rng_state.pth").unlink()
     with WorkerThread(run, resume=f"checkpoints/{place.name}") as again:
@@ -99,10 +107,10 @@ def test_without_the_random_state_it_is_refused(killed):
     assert not again.of("step")
 
 
-def test_killed_while_saving_it_goes_on_from_the_checkpoint_before():
+def test_killed_while_saving_it_goes_on_from_the_checkpoint_before(warm):
     run = new_run(steps=8, save_every=2)
-    with WorkerProcess(run, env={"FAILPOINT": "worker.save.rename:2"}) as worker:
-        assert worker.wait() == -signal.SIGKILL
+    worker = warm.attempt(run, kill="worker.save.rename:2")
+    assert worker.code == -signal.SIGKILL
     assert [event["step"] for event in worker.of("checkpoint")] == [2]
     assert [info.step for info in checkpoints.list_checkpoints(run, deep=True)] == [2]
     assert len(list(run.checkpoints.glob(".tmp-*"))) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -15,6 +16,9 @@ from backprop_tui.engine.worker.distributed import EXIT_FORSAKEN
 from backprop_tui.engine.worker.session import Session
 from backprop_tui.protocol.changes import VARIABLE, Changes
 from backprop_tui.store.layout import RunDir
+
+# As a worker's own process does: the trainer's end would look through all of it, and copy its pages into every fork.
+gc.freeze()
 
 
 def work(run: str, environment: dict[str, str], pipes: tuple[int, int, int] | None, resume: str | None) -> None:

@@ -6,6 +6,7 @@ here, and not in pytest, keeps locks of other tests' threads out of it.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -92,6 +93,8 @@ def serve() -> None:
     import backprop_tui.engine.worker.saving
     import backprop_tui.engine.worker.trainer  # noqa: F401
 
+    # As a worker's own process does: the trainer's end would look through all of it, and copy its pages into every fork.
+    gc.freeze()
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()

@@ -123,7 +123,14 @@ def _rows(model: RunModel, width: int, glyphs: Glyphs, prices: Prices) -> list[R
 
     rows = [
         Row(0, "train loss", wording.loss(view.loss), _loss_role(view.loss), _change(model, glyphs)),
-        Row(1, "eval loss", wording.loss(view.eval_loss), _loss_role(view.eval_loss), _best(model), ("minus reward", "- reward")),
+        Row(
+            1,
+            "eval loss",
+            wording.loss(view.eval_loss),
+            _loss_role(view.eval_loss),
+            _best(model),
+            ("minus reward", "- reward"),
+        ),
     ]
     rows += own
     if view.token_accuracy is not None:
