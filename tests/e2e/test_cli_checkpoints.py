@@ -138,6 +138,17 @@ def test_a_fork_that_makes_no_sense_is_refused_and_leaves_nothing(
     assert sorted(os.listdir(run.path.parent)) == before
 
 
+def test_without_an_optimiser_there_is_none_to_keep(run: RunDir, capsys: Capture) -> None:
+    aside = checkpoints.staging(run, 60)
+    (aside / "adapter_model.safetensors").write_bytes(b"weights")
+    checkpoints.publish(aside, run.checkpoint(60), step=60, fingerprint={})
+    before = sorted(os.listdir(run.path.parent))
+    code, _, said = ask(capsys, "fork", "first", "--at", "60", "--keep-optimizer", "--detach")
+    assert (code, said.split(":")[0]) == (2, "FORK_WITHOUT_OPTIMIZER")
+    assert "Fork without --keep-optimizer" in said
+    assert sorted(os.listdir(run.path.parent)) == before
+
+
 def test_a_damaged_step_is_refused_by_name(run: RunDir, capsys: Capture) -> None:
     os.truncate(run.checkpoint(30) / "adapter_model.safetensors", 5)
     code, _, said = ask(capsys, "fork", "first", "--at", "30", "--detach")

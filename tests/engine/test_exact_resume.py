@@ -40,6 +40,17 @@ KINDS: dict[str, dict[str, Any]] = {
     "lora-dropout-packed": {"dropout": 0.1, "packing": True, "max_length": 64, "max_rows": 44, "rank": 4},
     "full": {"method": "full", "learning_rate": 5e-4},
     "dpo": {"objective": "dpo", "dropout": 0.1, "rank": 4, "samples": 0},
+    # Answers are drawn at the temperature of each step, and are learnt from in two.
+    "grpo": {
+        "objective": "grpo",
+        "reward_functions": "brevity",
+        "generations": 2,
+        "answer_length": 6,
+        "temperature": 2.0,
+        "answer_reuse": 2,
+        "rank": 4,
+        "max_rows": 54,
+    },
 }
 #: Where a worker dies: after a step, inside an accumulation, before, in the middle of and at the end of a save.
 POINTS = ("worker.step", "worker.pass", "worker.save.begin", "worker.save.file", "worker.save.rename")

@@ -16,6 +16,8 @@ import pytest
 from backprop_tui.config import paths
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.store.layout import RunDir, create_run
+from backprop_tui.store.lineage import Parent, adopt
+from backprop_tui.store.resuming import checkpoint_at
 from tests.support.worker_driver import WorkerThread, checkpoint_dir, quick_spec, step_figures, train
 
 pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
@@ -220,6 +222,19 @@ def test_a_fork_takes_the_confirmation_of_its_parent_along(home: Path, tmp_path:
     with pytest.raises(BackpropError) as caught:
         fork_run(parent, engine=silent, trusted={read_reward_file(str(file)).sha256})
     assert not caught.value.code.startswith("REWARD")
+
+
+def test_with_all_weights_a_fork_has_nothing_to_be_compared_with(home: Path) -> None:
+    full = {**SHORT, "method": "full", "steps": 1, "eval_split": 0, "reward_functions": "brevity", "max_rows": 8}
+    parent = train(**full).run
+    noted = Parent(parent.id, 1, "weights").to_dict()
+    for weight, code in ((0.1, ["KL_OF_A_FORK"]), (0.0, [])):
+        child = create_run(quick_spec(**full, kl_weight=weight).model_dump(), parent=noted)
+        adopt(child, checkpoint_at(parent, 1), "weights")
+        with WorkerThread(child) as worker:
+            worker.ended()
+        assert [fault["code"] for fault in worker.of("fault")] == code
+        assert bool(worker.of("step")) is (not code)
 
 
 def test_the_result_is_an_ordinary_adapter(home: Path) -> None:

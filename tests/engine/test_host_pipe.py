@@ -291,7 +291,8 @@ def test_nonce_version_and_silence(live: RunDir) -> None:
             # The host may have hung up already; what it said last can still be read.
             with contextlib.suppress(BrokenPipeError):
                 stranger.send({"type": "command", "id": "1", "name": "abort"})
-            assert [message["type"] for message in stranger.until(lambda message: False)] == ["refused"]
+            (refused,) = stranger.until(lambda message: False)
+            assert (refused["type"], refused["code"]) == ("refused", "HELLO_REFUSED")
     with raw(live, hello=False) as rude:
         with contextlib.suppress(BrokenPipeError):
             rude.send({"type": "command", "id": "1", "name": "abort"})

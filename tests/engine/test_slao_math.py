@@ -91,8 +91,9 @@ class TestOrthonormalRows:
         torch.testing.assert_close(found.float() @ found.float().T, torch.eye(4), atol=2e-2, rtol=0)
 
     def test_more_rows_than_inputs_and_numbers_that_are_none_are_refused(self):
-        with pytest.raises(UsageError, match="rank 5"):
+        with pytest.raises(UsageError, match="rank 5") as caught:
             orthonormal_rows(torch.ones(5, 3))
+        assert caught.value.code == "MERGE_RANK"
         with pytest.raises(RunFailed, match="not finite"):
             orthonormal_rows(torch.full((2, 3), torch.nan))
 

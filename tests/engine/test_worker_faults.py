@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -118,3 +119,52 @@ def test_bfloat16_runs_on_a_cpu():
     assert worker.of("plan")[0]["dtype"] == "bfloat16"
     steps = worker.of("step")
     assert steps[-1]["loss"] < steps[0]["loss"]
+
+
+def test_rows_can_not_be_attended_to_one_by_one_in_a_sliding_window(base):
+    """Its own attention would let rows see each other, and the loss would look fine."""
+    import torch
+    from transformers import AutoConfig, MistralConfig, MistralForCausalLM
+
+    there = AutoConfig.from_pretrained(base)
+    config = MistralConfig(
+        vocab_size=there.vocab_size, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, sliding_window=8, bos_token_id=there.bos_token_id, eos_token_id=there.eos_token_id,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        MistralForCausalLM(config).save_pretrained(base)
+    (fault,) = train(base=str(base), padding_free=True).of("fault")
+    assert fault["code"] == "ATTENTION_UNAVAILABLE"
+    assert "Set padding_free to off" in fault["next"]
+    assert train(base=str(base), steps=1, eval_split=0).ended()["outcome"] == "completed"
+
+
+def test_a_model_that_is_nowhere_ends_in_one_line():
+    (fault,) = train(base="nobody/there-is-no-such-model").of("fault")
+    assert fault["code"] == "MODEL_DOWNLOAD_FAILED"
+    assert "HF_TOKEN" in fault["next"]
+
+
+def test_a_run_that_can_not_keep_what_its_rows_were_ends_before_it_trains():
+    run = new_run()
+    run.dataset_file.parent.rmdir()
+    run.dataset_file.parent.write_text("no directory")
+    with WorkerThread(run) as worker:
+        worker.ended()
+    (fault,) = worker.of("fault")
+    assert fault["code"] == "RUN_NOT_WRITABLE"
+    assert not worker.of("step")
+
+
+def test_a_checkpoint_without_what_is_compared_with_is_not_resumed():
+    worker = train(objective="dpo", steps=2, save_every=1, max_rows=24, eval_split=0)
+    place = worker.run.checkpoint(1)
+    (place / "reference.npz").unlink()
+    manifest = json.loads((place / "MANIFEST.json").read_text())
+    del manifest["files"]["reference.npz"]
+    (place / "MANIFEST.json").write_text(json.dumps(manifest))
+    with WorkerThread(worker.run, resume="checkpoints/step-000001") as again:
+        again.ended()
+    (fault,) = again.of("fault")
+    assert fault["code"] == "REFERENCE_MISSING"
+    assert not again.of("step")

@@ -176,6 +176,15 @@ class TestFaults:
             {"a": 1},
         )
 
+    def test_a_missing_package_and_a_missing_part_of_our_own_are_told_apart(self):
+        (missing, ours) = (
+            fault_payload(ImportError("No module named 'x'", name=name), None, None)
+            for name in ("peft", "backprop_tui.engine.worker.x")
+        )
+        assert (missing["code"], "peft" in missing["cause"]) == ("TRAIN_EXTRA_MISSING", True)
+        assert "pip install 'backprop-tui[train]'" in missing["next"]
+        assert (ours["code"], "Install it again" in ours["next"]) == ("INSTALLATION_DAMAGED", True)
+
     def test_foreign_words_are_made_harmless(self):
         assert "\x1b" not in fault_payload(OSError(errno.EIO, "\x1b]0;pwn\x07"), None, 1)["cause"]
 

@@ -27,6 +27,12 @@ def fault_payload(error: BaseException, spec: RunSpec | None, step: int | None) 
             "cause": getattr(error, "cause", None) or f"Memory ran out{f' at step {step + 1}' if step else ''}.",
             "next": _smaller(spec),
         }
+    elif isinstance(error, ImportError) and (error.name or "").startswith("backprop_tui"):
+        words = {
+            "code": "INSTALLATION_DAMAGED",
+            "cause": f"A part of this program can't be imported: {safe_text(error, limit=200)}.",
+            "next": "Install it again, then resume.",
+        }
     elif isinstance(error, ImportError):
         words = {
             "code": "TRAIN_EXTRA_MISSING",
