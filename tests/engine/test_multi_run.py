@@ -229,6 +229,44 @@ class TestOptions:
         before, after = (load_file(worker.run.checkpoint(step) / ADAPTER) for step in (2, 4))
         assert all(torch.equal(value, after[name]) for name, value in before.items())
 
+    def test_a_merge_that_harms_earlier_runs_is_refused_and_the_run_goes_on(self, home, tmp_path):
+        """The second run unlearns what the first was taught: rates are such that its update is wild."""
+        lines = paths.demo_data_file("train").read_text().splitlines()
+        rows = [json.loads(line) for line in lines[:120]]
+        for row in rows[60:]:
+            row["messages"][-1]["content"] = "No. " * 8
+        for name, part in (("good", rows[:60]), ("bad", rows[60:]), ("again", rows[:60])):
+            (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+        words = " + ".join(str(tmp_path / f"{name}.jsonl") for name in ("good", "bad", "again"))
+        worker = train(
+            path=words, multi="datasets", steps=6, eval_split=0.2, warmup=0, learning_rate=1e-2, accumulation=1,
+            gate="eval", gate_eval=0.02,
+        )  # fmt: skip
+        assert worker.ended()["outcome"] == "completed", worker.ended()
+        good, bad, again = worker.of("merge")
+        assert (good["accepted"], bad["accepted"]) == (True, False)
+        assert "The mean held-out loss of earlier runs would go from" in bad["reason"]
+        assert bad["merged"] == 1, "the count of merges, and with it the next share, is as before"
+        assert again["index"] == 3
+        rows_of = {row["index"]: row["losses"] for row in worker.of("matrix")}
+        assert rows_of[2] == rows_of[1], "of a refused merge nothing is delivered that could be measured"
+        before, after = (load_file(worker.run.checkpoint(step) / ADAPTER) for step in (6, 12))
+        assert all(torch.equal(value, after[name]) for name, value in before.items())
+        assert [event["index"] for event in worker.of("stage", status="begin")] == [1, 2, 3]
+
+    def test_a_pause_in_a_later_run_holds_it_and_changes_nothing(self, whole, home):
+        with WorkerThread(new_run(**THREE)) as worker:
+            worker.wait_for("step", step=4)
+            assert worker.obeyed("pause")["ok"]
+            paused = worker.of("step")[-1]["step"]
+            assert paused < 9
+            assert worker.obeyed("evaluate")["ok"]
+            assert worker.of("step")[-1]["step"] == paused
+            assert worker.obeyed("resume")["ok"]
+            assert worker.ended()["outcome"] == "completed"
+        wanted = delivered(whole)
+        assert all(torch.equal(value, wanted[name]) for name, value in delivered(worker).items())
+
     def test_weights_in_training_are_measured_and_never_the_best(self, home):
         worker = train(multi="windows", runs=2, steps=3, eval_every=1, save_every=1)
         evals = worker.of("eval")
