@@ -54,6 +54,7 @@ class RunScreen(RunLog):
         self._samples = False
         self._zoomed: Panel | None = None
         self._was: RunState | None = None
+        self._offered: tuple[object, ...] = ()
         self._session: RunSession | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -159,10 +160,13 @@ class RunScreen(RunLog):
         if state is not self._was:
             finished = self._was is not None and self._was.live and state is RunState.COMPLETED
             self._was = state
-            self.query_one(Notice).show(model)
-            self.query_one(Footer).repaint()
             if finished and model.samples and not self._samples:
                 self.action_samples()
+        # What keys do follows from more than the state, and may be read after it.
+        offered = (state, self.halvable(state), bool(model.view.multi))
+        if offered != self._offered:
+            self._offered = offered
+            self.query_one(Footer).repaint()
         self.query_one(Notice).show(model)
         self.query_one(ProgressLine).show(model)
         self.show_chart(model)

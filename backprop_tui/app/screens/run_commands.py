@@ -66,13 +66,20 @@ class RunCommands(Room):
         if action.id == "run.matrix":
             return self.model is not None and bool(self.model.view.multi)
         if action.id == "run.halve":
-            return self._halvable(state)
+            return self.halvable(state)
+        if action.id in ("run.save", "run.evaluate") and self.halvable(state):
+            return False
         if action.id == "run.pause":
             return state in (RunState.RUNNING, RunState.PAUSED, RunState.STARTING)
         wanted = _COMMANDS.get(action.id)
         return wanted is None or (state is not None and state in ACCEPTED_IN[wanted])
 
-    def _halvable(self, state: RunState | None) -> bool:
+    def hint(self, action: Action) -> str:
+        """The footer's word: the same key holds training and lets it go on."""
+        paused = self.model is not None and self.model.state is RunState.PAUSED
+        return "Go on" if action.id == "run.pause" and paused else action.hint
+
+    def halvable(self, state: RunState | None) -> bool:
         """Only where it is the thing to do: after a loss that was no number."""
         fault = self.model.view.fault if self.model else None
         spoilt = fault is not None and fault.get("code") == "LOSS_NOT_FINITE"

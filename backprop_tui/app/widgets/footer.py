@@ -66,19 +66,20 @@ class Footer(Painted):
             kept += piece
         return [(*kept, *tail)]
 
-    def _hints(self) -> list[tuple[Action, str]]:
-        """Active actions that have a hint, with the key that calls them now: those of the focused panel first."""
+    def _hints(self) -> list[tuple[Action, str, str]]:
+        """Active actions that have a hint, the key that calls them now, and the hint: those of the focused panel first."""
         offers = getattr(self.screen, "offers", lambda _: True)
         focused = self.screen.focused
         found = [entry for entry in active_keys(self.screen).values() if entry[0].hint and offers(entry[0])]
         found.sort(key=lambda entry: entry[2].node is not focused)
-        return [(action, key_shown(action, keys)) for action, keys, _ in found]
+        word = getattr(self.screen, "hint", lambda action: action.hint)
+        return [(action, key_shown(action, keys), word(action)) for action, keys, _ in found]
 
 
-def _pieces(hints: Sequence[tuple[Action, str]], before: str, roomy: bool) -> list[Piece]:
+def _pieces(hints: Sequence[tuple[Action, str, str]], before: str, roomy: bool) -> list[Piece]:
     pieces: list[Piece] = [(f" {before}", "frame")] if before and hints else []
-    for action, key in hints:
-        pieces += [(f" {key}", "key"), (f" {action.hint}", "muted")]
+    for _, key, word in hints:
+        pieces += [(f" {key}", "key"), (f" {word}", "muted")]
         if roomy:
             pieces.append((" ", "text"))
     return pieces

@@ -7,20 +7,25 @@ from collections.abc import Sequence
 from backprop_tui.app import wording
 from backprop_tui.app.context import glyphs_of
 from backprop_tui.app.run_model import RunModel
+from backprop_tui.app.widgets.lines import wrap
 from backprop_tui.app.widgets.painted import Line, Painted, ellipsis
 from backprop_tui.protocol.states import ON_REQUEST, RunState
 from backprop_tui.protocol.task_figures import REWARD, words_of
 from backprop_tui.protocol.text import safe_text
 
+#: Lines at most, and rows of a screen that has room for them.
+_MOST, _ROOMY = 4, 22
+
 
 class Notice(Painted):
-    """Up to two lines; absent while there is nothing to say."""
+    """Up to two sentences, whole as far as there is room; absent while there is nothing to say."""
 
     DEFAULT_CSS = "Notice { height: auto; background: $surface; }"
 
     def __init__(self) -> None:
         super().__init__()
         self._words: list[tuple[str, str]] = []
+        self._broken: list[tuple[str, str]] = []
         self.display = False
 
     def show(self, model: RunModel | None) -> None:
@@ -28,17 +33,49 @@ class Notice(Painted):
         words = notice_words(model, glyphs_of(self).marks == "ascii")
         if words == self._words:
             return
-        lines = len(self._words) != len(words)
         self._words = words
         self.display = bool(words)
-        if lines:
-            self.styles.height = max(1, len(words))
+        self._settle()
+
+    def on_resize(self) -> None:
+        """Sentences break elsewhere in another width."""
+        self._settle()
+
+    def _settle(self) -> None:
+        size = self.app.size
+        most = _MOST if size.height >= _ROOMY else 2
+        lines = folded(self._words, size.width - 2, most, glyphs_of(self).ellipsis)
+        if len(lines) != len(self._broken):
+            self.styles.height = max(1, len(lines))
+        self._broken = lines
         self.repaint()
 
     def paint(self, width: int, height: int) -> Sequence[Line]:
         """The sentences."""
-        mark = glyphs_of(self).ellipsis
-        return [((" ", "text"), (ellipsis(text, width - 2, mark), role)) for text, role in self._words]
+        return [((" ", "text"), (text, role)) for text, role in self._broken]
+
+
+def folded(words: Sequence[tuple[str, str]], width: int, most: int, mark: str) -> list[tuple[str, str]]:
+    """Sentences broken at blanks into at most `most` lines together; what has no room ends in `mark`.
+
+    Args:
+        words: sentences and their roles; blanks at a beginning indent all of its lines.
+        width: cells of a line.
+        most: lines, at least as many as sentences.
+        mark: such as an ellipsis.
+    """
+    lines: list[tuple[str, str]] = []
+    for place, (text, role) in enumerate(words):
+        indent = text[: len(text) - len(text.lstrip())] or ("  " if len(text) > width else "")
+        room = most - len(lines) - (len(words) - place - 1)
+        first, *more = wrap(text.strip(), max(1, width - len(indent)))
+        broken = [text[: len(text) - len(text.lstrip())] + first, *(indent + line for line in more)]
+        if len(broken) > room:
+            kept = broken[: room - 1]
+            rest = " ".join(line.strip() for line in broken[room - 1 :])
+            broken = [*kept, ellipsis((indent if kept else "") + rest, width, mark)]
+        lines += [(line, role) for line in broken]
+    return lines
 
 
 def notice_words(model: RunModel | None, ascii: bool) -> list[tuple[str, str]]:
