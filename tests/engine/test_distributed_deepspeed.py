@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,9 +106,11 @@ def test_a_gradient_that_is_no_number_pauses_at_once() -> None:
     assert (end["outcome"], end["checkpoint"]) == ("stopped", f"checkpoints/step-{steps[-1]['step'] - 1:06d}")
 
 
-def test_rates_change_and_a_stop_saves() -> None:
+def test_rates_change_and_a_stop_saves_and_nothing_was_compiled(tmp_path: Path) -> None:
+    """A lock that a killed compiler leaves would let every later run of the user wait without end."""
     run = new_run(devices=2, device="cpu", **{**ZERO, "steps": 100_000, "schedule": "constant"})
-    with Ranks(run, 2) as ranks:
+    compiled = {"TORCH_EXTENSIONS_DIR": str(tmp_path / "compiled")}
+    with Ranks(run, 2, env={0: compiled, 1: compiled}) as ranks:
         ranks.wait_for("step", step=2)
         assert ranks.obeyed("set", learning_rate=1e-4)["ok"]
         ranks.wait_for("step", step=len(ranks.of("step")) + 2)
@@ -117,3 +120,4 @@ def test_rates_change_and_a_stop_saves() -> None:
     assert ranks.of("step")[-1]["lr"] == pytest.approx(1e-4)
     state = torch.load(checkpoint_dir(run, end) / "optimizer.pt", weights_only=True)
     assert {group["lr"] for group in state["param_groups"]} == {1e-4}
+    assert not (tmp_path / "compiled").exists()

@@ -31,6 +31,8 @@ def zero_arguments(precision: Precision) -> dict[str, Any]:
     """Arguments of transformers' trainer that hand it over to DeepSpeed; none where the run does not use it."""
     if not precision.zero:
         return {}
+    if precision.device.type == "cpu":
+        _compile_nothing()
     autocast: dict[str, Any] = {"enabled": False}
     if precision.autocast is not None:
         # Gradients are summed up over the processes as they are: no module's are cut to fewer bits for the way.
@@ -47,6 +49,17 @@ def zero_arguments(precision: Precision) -> dict[str, Any]:
         "zero_force_ds_cpu_optimizer": False,
     }
     return {"deepspeed": config, "bf16": False, "fp16": False}
+
+
+def _compile_nothing() -> None:
+    """Leave what passes between a CPU's processes to gloo.
+
+    DeepSpeed would compile a faster way on first use, for a minute, and when it is killed meanwhile, the lock it leaves in the
+    user's cache lets every later run wait without end.
+    """
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def is_zero(trainer: StepTrainer) -> bool:
