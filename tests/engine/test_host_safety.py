@@ -90,7 +90,8 @@ def test_a_sensor_that_falls_silent_while_paused_lets_nothing_go_on(silence: dic
     say(run, **silence)
     everything = over(run)
     assert everything[-1].data["outcome"] == "stopped"
-    assert ordered(run) == ["pause", "stop"]
+    # A worker that is slow to say that it pauses may be asked once more.
+    assert [*dict.fromkeys(ordered(run))] == ["pause", "stop"]
     assert "HEAT_UNKNOWN" in alerts(run)
     temperatures = [gpu["temperature"] for event in events(run, "telemetry") for gpu in event.data["gpus"]]
     assert 0 not in temperatures
