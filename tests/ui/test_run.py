@@ -17,6 +17,7 @@ from backprop_tui.app.terminal import PROFILES, Terminal
 from backprop_tui.app.widgets.chart import Chart
 from backprop_tui.app.widgets.gauge import bar, spark
 from backprop_tui.app.widgets.log import LogView
+from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.app.widgets.smoothing import Ema
 from backprop_tui.engine.heat import Card, Heat
 from backprop_tui.protocol import events as ev
@@ -310,3 +311,17 @@ async def test_charts_without_braille(blocks: bool, ascii_only: bool, signs: str
         assert any(sign in chart for sign in signs)
         assert not any("\u2801" <= char <= "\u28ff" for char in chart)
     fake.let_go()
+
+
+async def test_what_has_room_follows_the_size_before_its_classes_are_set() -> None:
+    """A screen that comes up late gets them after its first layout, and none after it."""
+    run = finished(8)
+    app = app_on(run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await screen_text(pilot, "8/8")
+        screen = app.screen
+        assert isinstance(screen, RunScreen)
+        screen.remove_class("-std", "-mid", update=False)
+        screen.settle()
+        shown = {panel.id for panel in screen.query(Panel) if panel.display}
+        assert shown == {"chart-panel", "machine-panel", "log-panel"}

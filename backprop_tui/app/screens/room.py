@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: Columns from which panels are stacked, and from which they have frames and stand side by side.
 _STACKED = 80
 _FRAMED = 110
+#: Rows from which a screen is more than short, more than low, and tall.
+_LOW, _MID, _TALL = 16, 24, 36
 
 
 class Room(Screen[Any]):
@@ -35,7 +37,7 @@ class Room(Screen[Any]):
         *bindings(action for action in shell.ACTIONS if action.id in ("shell.panel", "shell.panel_back")),
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_STACKED, "-std"), (_FRAMED, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-low"), (24, "-mid"), (36, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (_LOW, "-low"), (_MID, "-mid"), (_TALL, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = ""
     #: The panel that has the focus when the room opens, where it isn't the first one.
     OPENS: ClassVar[str] = ""
@@ -86,13 +88,28 @@ class Room(Screen[Any]):
 
     @property
     def narrow(self) -> bool:
-        """Whether only one panel fits. By width: the breakpoint's class is set only after the first mount."""
+        """Whether only one panel fits. By size, as all of these: the breakpoint's class is set only after the first mount."""
         return self.app.size.width < _STACKED
 
     @property
     def wide(self) -> bool:
         """Whether panels have frames and stand side by side."""
         return self.app.size.width >= _FRAMED
+
+    @property
+    def short(self) -> bool:
+        """Whether there are rows for hardly one panel."""
+        return self.app.size.height < _LOW
+
+    @property
+    def low(self) -> bool:
+        """Whether rows are few; what is short is low as well."""
+        return self.app.size.height < _MID
+
+    @property
+    def tall(self) -> bool:
+        """Whether there are rows to spare."""
+        return self.app.size.height >= _TALL
 
     def wants(self, panel: Panel) -> bool:
         """Whether a panel has a place on the screen now. Override to leave some out; call `settle` when it changes."""

@@ -212,17 +212,17 @@ class RunScreen(RunLog):
         if panel.id == "log-panel":
             return not self._samples or self.narrow
         if panel.id == "now-panel":
-            return self.narrow or not (self.has_class("-std") or self.has_class("-short"))
-        if panel.id == "machine-panel" and self._samples and self.has_class("-std") and not self.has_class("-tall"):
+            return self.narrow or (self.wide and not self.short)
+        if panel.id == "machine-panel" and self._samples and not (self.narrow or self.wide or self.tall):
             return False
         if panel.id in ("chart-panel", "machine-panel") and not self.narrow:
-            return not self.has_class("-short")
+            return not self.short
         return True
 
     def _place_panels(self, shown: Panel | None) -> None:
         super()._place_panels(shown)
         self.set_class(self._zoomed is not None and not self.narrow, "-zoom")
-        self.set_class(self.has_class("-short"), "-alone")
+        self.set_class(self.short, "-alone")
 
     # -- view ---------------------------------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class RunsScreen(RunsQueue):
 
     def wants(self, panel: Panel) -> bool:
         """Facts stand below the list only where there is room for both."""
-        return panel.id != "facts-panel" or not (self.narrow or self.has_class("-low") or self.has_class("-short"))
+        return panel.id != "facts-panel" or not (self.narrow or self.low)
 
     def offers(self, action: Action) -> bool:
         """Comparing is named once there is something to compare."""

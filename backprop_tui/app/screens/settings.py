@@ -76,7 +76,7 @@ class SettingsScreen(Room):
 
     def wants(self, panel: Panel) -> bool:
         """The explanation needs some height."""
-        return panel.id != "settings-about-panel" or not self.has_class("-short")
+        return panel.id != "settings-about-panel" or not self.short
 
     def on_mount(self) -> None:
         """Read them in a thread."""
