@@ -219,6 +219,10 @@ class TuneScreen(TunePanels):
         problem = words if role == "bad" else ""
         return launch_body(spec, self.draft, prospect.estimate(spec), prospect.plan(spec), problem)
 
+    def on_screen_resume(self) -> None:
+        """The question has been answered."""
+        self._question = None
+
     def _show_prospect(self) -> None:
         super()._show_prospect()
         if self._question is not None and self._spec is not None:
