@@ -18,18 +18,10 @@ from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.store.layout import RunDir, create_run
 from backprop_tui.store.lineage import Parent, adopt
 from backprop_tui.store.resuming import checkpoint_at
+from tests.support.grpo import SHORT
 from tests.support.worker_driver import WorkerThread, checkpoint_dir, quick_spec, step_figures, train
 
 pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
-
-
-SHORT: dict[str, Any] = {
-    "objective": "grpo",
-    "generations": 4,
-    "answer_length": 12,
-    "temperature": 2.5,
-    "batch_size": 2,
-}
 
 
 def rewarded_run(source: str, *functions: str, root: Path | None = None, **settings: Any) -> RunDir:

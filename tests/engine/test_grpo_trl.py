@@ -10,18 +10,10 @@ import pytest
 
 from backprop_tui.config import paths
 from backprop_tui.store.layout import create_run
+from tests.support.grpo import SHORT
 from tests.support.worker_driver import quick_spec
 
 pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
-
-
-SHORT: dict[str, Any] = {
-    "objective": "grpo",
-    "generations": 4,
-    "answer_length": 12,
-    "temperature": 2.5,
-    "batch_size": 2,
-}
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from backprop_tui.data.versions.fingerprint import short_id
 from backprop_tui.engine.worker.conductor import Conductor
 from backprop_tui.engine.worker.distributed import world
 from backprop_tui.engine.worker.distributed_choice import Sharing, choose_sharing
-from backprop_tui.engine.worker.environment import describe
 from backprop_tui.engine.worker.flops import flops_per_token
 from backprop_tui.engine.worker.ground import Ground
 from backprop_tui.engine.worker.loading import (
@@ -153,16 +152,7 @@ def assemble(session: Session, data: RunData, loaded: Loaded, precision: Precisi
         session.run.path,
     )
     keepsakes = objective.prepare(ground)
-    saver = Saver(
-        session.run,
-        sink,
-        progress,
-        keep=spec.run.keep,
-        tokenizer=loaded.tokenizer,
-        fingerprint=data.fingerprint,
-        environment=describe(spec, precision),
-        most_bytes=round(spec.run.max_checkpoint_gb * 1e9) or None,
-    )
+    saver = Saver.of_attempt(session, data, loaded, precision)
     conductor = Conductor(spec, sink, session.inbox, progress, schedule, examiner, saver, changes.rates)
     payload = _plan_payload(spec, data, schedule, loaded, precision, batch_size)
     if not world().alone:

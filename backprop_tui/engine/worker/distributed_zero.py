@@ -76,7 +76,10 @@ def own_checkpoints() -> None:
 
 @contextmanager
 def without_step(trainer: StepTrainer) -> Iterator[None]:
-    """Backward passes in here add to the gradients and take no step, though they would be the last ones of a step."""
+    """Backward passes in here add to the gradients and take no step, though they would be the last ones of a step.
+
+    Where the optimiser's step is the trainer's own affair, this changes nothing.
+    """
     state = trainer.accelerator.gradient_state
     before = state.sync_gradients
     state._set_sync_gradients(False)

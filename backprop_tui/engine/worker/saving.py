@@ -6,12 +6,13 @@ import errno
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from backprop_tui.engine.failpoint import hit
 from backprop_tui.engine.worker.channel import EventSink
 from backprop_tui.engine.worker.distributed import world
 from backprop_tui.engine.worker.distributed_state import Gathered, gather
+from backprop_tui.engine.worker.environment import describe
 from backprop_tui.engine.worker.methods import pissa
 from backprop_tui.engine.worker.progress import Progress, write_state
 from backprop_tui.engine.worker.trainer import StepTrainer
@@ -19,6 +20,12 @@ from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.errors import UnavailableError
 from backprop_tui.store import checkpoints, retention
 from backprop_tui.store.layout import RunDir
+
+if TYPE_CHECKING:
+    from backprop_tui.engine.worker.dataset import RunData
+    from backprop_tui.engine.worker.loading import Loaded
+    from backprop_tui.engine.worker.precision import Precision
+    from backprop_tui.engine.worker.session import Session
 
 Reason = Literal["schedule", "asked", "stop", "end", "host_lost"]
 
@@ -62,6 +69,32 @@ class Saver:
         there = checkpoints.list_checkpoints(run)
         self._bytes = there[-1].bytes or 0 if there else 0
         self._announced = {info.step for info in there if info.problem is None}
+
+    @classmethod
+    def of_attempt(cls, session: Session, data: RunData, loaded: Loaded, precision: Precision, **own: Any) -> Self:
+        """The saver of an attempt, by its settings.
+
+        Args:
+            session: whose spec and progress are known.
+            data: whose fingerprint goes into every checkpoint.
+            loaded: its tokenizer does.
+            precision: what else must be equal for an exact resume follows from it.
+            **own: what a kind of saver takes beyond that.
+        """
+        spec, progress = session.spec, session.progress
+        assert spec is not None
+        assert progress is not None
+        return cls(
+            session.run,
+            session.sink,
+            progress,
+            keep=spec.run.keep,
+            tokenizer=loaded.tokenizer,
+            fingerprint=data.fingerprint,
+            environment=describe(spec, precision),
+            most_bytes=round(spec.run.max_checkpoint_gb * 1e9) or None,
+            **own,
+        )
 
     @property
     def run_name(self) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -206,7 +205,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         # Processes meet in every backward pass, so all make as many.
         pieces += [with_nothing_learnt(pieces[0])] * (world().most(len(pieces))[0] - len(pieces))
         # With the backward pass of a step's last micro-batch DeepSpeed takes the step: its pieces before the last don't.
-        with distributed_zero.without_step(self) if distributed_zero.is_zero(self) else nullcontext():
+        with distributed_zero.without_step(self):
             losses = [super(StepTrainer, self).training_step(model, piece, num_items_in_batch) for piece in pieces[:-1]]
         return sum(losses) + super().training_step(model, pieces[-1], num_items_in_batch)
 
@@ -215,12 +214,10 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         inputs = {name: value for name, value in batch.items() if name not in (TOKENS, LEARNT)}
         self.current_gradient_accumulation_steps = self.args.gradient_accumulation_steps
         learnt = torch.tensor(max(1, int(batch[LEARNT])), device=self.args.device)
-        if not distributed_zero.is_zero(self):
-            self.training_step(self.model_wrapped, inputs, learnt)
-            return
         with distributed_zero.without_step(self):
             self.training_step(self.model_wrapped, inputs, learnt)
-        distributed_zero.drop_gradients(self)
+        if distributed_zero.is_zero(self):
+            distributed_zero.drop_gradients(self)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Report a step. Nothing is kept: a log history would grow inside every checkpoint."""
@@ -284,15 +281,18 @@ class StepTrainer(Trainer):  # type: ignore[misc]
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None and distributed_zero.is_zero(self):
-            whole = torch.load(Path(checkpoint, "optimizer.pt"), map_location="cpu", weights_only=True)
-            schedule = torch.load(Path(checkpoint, "scheduler.pt"), weights_only=True)
-            distributed_zero.load_state(self, whole, schedule)
-        elif checkpoint is not None and is_sharded(self.model):
+        zero = distributed_zero.is_zero(self)
+        if checkpoint is not None and (zero or is_sharded(self.model)):
             # Whole on the CPU, then each its part: the GPU has no room for all of it.
-            whole = torch.load(Path(checkpoint, "optimizer.pt"), map_location="cpu", weights_only=True)
-            load_optimizer(self.optimizer, whole)
-            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint, "scheduler.pt"), weights_only=True))
+            optimizer, schedule = (
+                torch.load(Path(checkpoint, name), map_location="cpu", weights_only=True)
+                for name in ("optimizer.pt", "scheduler.pt")
+            )
+            if zero:
+                distributed_zero.load_state(self, optimizer, schedule)
+            else:
+                load_optimizer(self.optimizer, optimizer)
+                self.lr_scheduler.load_state_dict(schedule)
         else:
             super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and self.rate_factor is not None:

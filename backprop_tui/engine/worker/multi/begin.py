@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backprop_tui.engine.worker.conductor import Conductor
-from backprop_tui.engine.worker.environment import describe
 from backprop_tui.engine.worker.multi.loop import MultiRun
 from backprop_tui.engine.worker.multi.matrix_row import TaskExaminer
 from backprop_tui.engine.worker.multi.merger import Merger
@@ -52,19 +51,7 @@ def put_together(
     if resume is not None:
         merger.load(resume / MERGED)
         record = Record.load(resume / MERGED)
-    saver = RunSaver(
-        session.run,
-        sink,
-        progress,
-        keep=spec.run.keep,
-        tokenizer=loaded.tokenizer,
-        fingerprint=data.fingerprint,
-        environment=describe(spec, precision),
-        most_bytes=round(spec.run.max_checkpoint_gb * 1e9) or None,
-        merger=merger,
-        record=record,
-    )
-
+    saver = RunSaver.of_attempt(session, data, loaded, precision, merger=merger, record=record)
     untried = [] if probe is None else [probe]
 
     def conduct(stage: Stage, observed: Examiner) -> Conductor:
