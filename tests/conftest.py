@@ -26,6 +26,8 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A private home; short, because a Unix socket's path has at most 107 bytes."""
+    # A worker that ran inside a test has chosen its device in the environment of this process.
+    before = dict(os.environ)
     place = Path(tempfile.mkdtemp(prefix="bp-"))
     for kind in ("DATA", "CONFIG", "CACHE", "RUNTIME"):
         sub = place / kind.lower()
@@ -36,4 +38,6 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("BACKPROP_START_LIMIT", "0")
     monkeypatch.setenv("BACKPROP_EXPORT_LIMIT", "0")
     yield place
+    os.environ.clear()
+    os.environ.update(before)
     shutil.rmtree(place, ignore_errors=True)

@@ -89,6 +89,8 @@ class Heat:
     holding: bool = False
     _asked: bool = False
     _going_on: bool = False
+    _paused: bool = False
+    _persons: bool = False
     _since: float = 0.0
     _pauses: list[float] = field(default_factory=list)
     _streaks: dict[int, _Streaks] = field(default_factory=dict)
@@ -112,16 +114,28 @@ class Heat:
             return deeds + (self._while_held(cards, now) if self.holding else [])
         return deeds if self._asked else deeds + self._while_running(cards, now)
 
+    def begin(self) -> None:
+        """A new worker starts; what the last one was asked for went with it."""
+        self._asked = self._going_on = self._paused = self._persons = self.holding = False
+
+    def person_pauses(self) -> None:
+        """A person asked for a pause: it is theirs to end, also where the policy has just asked for one itself."""
+        self._persons = True
+
     def follow(self, state: RunState, now: float) -> None:
         """Hear of the run's state; a person may end a pause between two readings."""
-        if state is RunState.PAUSED and self._asked:
-            self._asked, self.holding, self._since = False, True, now
-            for streaks in self._streaks.values():
-                streaks.cool = 0
-        elif state is not RunState.PAUSED and self.holding:
-            self.holding = self._going_on = False
-            for streaks in self._streaks.values():
-                streaks.hot = 0
+        if state is RunState.PAUSED:
+            self._paused = True
+            if self._asked:
+                self._asked, self.holding, self._since = False, not self._persons, now
+                for streaks in self._streaks.values():
+                    streaks.cool = 0
+        elif self._paused:
+            self._paused = self._persons = False
+            if self.holding:
+                self.holding = self._going_on = False
+                for streaks in self._streaks.values():
+                    streaks.hot = 0
 
     def _count(self, card: Card) -> list[Deed]:
         streaks = self._streaks.setdefault(card.index, _Streaks())

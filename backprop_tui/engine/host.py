@@ -205,6 +205,7 @@ class Host:
         return "COMMAND_NOT_NOW", f"A run that is {state.value} can't take the command {command.name.value}.", hint
 
     def _carry_out(self, command: Command) -> None:
+        self._safety.on_command(command.name)
         self._attempts.send(command.to_message())
         early = self.view.state is RunState.STARTING
         if command.name is CommandName.STOP:

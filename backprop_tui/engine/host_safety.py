@@ -75,7 +75,13 @@ class Safety:
     def on_attempt(self, pid: int) -> None:
         """A worker begins."""
         self._pid, self._ours = pid, frozenset()
+        self._heat.begin()
         self._stall.begin(self._clock())
+
+    def on_command(self, name: CommandName) -> None:
+        """A person's command is on its way to the worker."""
+        if name is CommandName.PAUSE:
+            self._heat.person_pauses()
 
     def on_worker(self, kind: str, data: Mapping[str, Any]) -> None:
         """The worker said something, and it is on record."""

@@ -139,7 +139,9 @@ class Worker:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self.commands(script.get("load_s", 0))
         steps, crash = script.get("steps", 10), script.get("crash", {})
-        self.send("state", state="running", reason="")
+        if not self.paused:
+            # As a real one: a pause that was asked for while it loads holds before the first step.
+            self.send("state", state="running", reason="")
         self.send("plan", total_steps=steps)
         while self.step < steps:
             self.talk(script.get("step_s", 0.01), script.get("says", 0), script.get("prints", 0))

@@ -64,6 +64,25 @@ def test_rising_heat_is_told_then_pauses_cools_and_goes_on() -> None:
     assert run.codes == ["GPU_WARM", "GPU_HOT"]
 
 
+def test_a_pause_that_a_person_asks_for_as_well_is_theirs_to_end() -> None:
+    run = Run()
+    assert run.verbs(91, times=3, obey=False) == ["alert", "alert", "pause"]
+    run.heat.person_pauses()
+    run.move(PAUSED)
+    assert run.verbs(40, times=50) == []
+    run.move(RUNNING)
+    assert run.verbs(91, times=3)[-1] == "pause", "the next one is the policy's again"
+    assert run.verbs(40, times=3) == ["log", "resume"]
+
+
+def test_a_worker_that_ends_before_it_pauses_leaves_nothing_asked_for() -> None:
+    run = Run()
+    assert run.verbs(91, times=3, obey=False)[-1] == "pause"
+    run.heat.begin()
+    run.move(RUNNING)
+    assert run.verbs(91)[-1] == "pause", "the next worker is asked as well"
+
+
 def test_a_spike_does_nothing() -> None:
     run = Run()
     for _ in range(50):
