@@ -48,11 +48,6 @@ class Looks:
         """Every look by its words."""
         return self._known
 
-    @property
-    def under_way(self) -> str | None:
-        """The dataset that is being looked through."""
-        return self._under_way
-
     def get(self, words: str | None) -> Look:
         """What is known of one dataset."""
         return self._known.get(words) if words is not None else None

@@ -17,7 +17,7 @@ from backprop_tui.store.filter import parse_filter
 from backprop_tui.store.index import RunIndex
 from backprop_tui.store.locks import lost_to_reboot
 from backprop_tui.store.queue_rows import is_queued, queue_rows, with_queue
-from backprop_tui.store.sorting import FIRST, ORDERS, check_order, ordered
+from backprop_tui.store.sorting import FIRST, ORDERS, ordered
 from backprop_tui.store.summary import resume_step
 
 _HEAD = ("state", "id", "name", "model", "data", "step", "loss", "best", "age")
@@ -85,14 +85,14 @@ def chosen(args: Namespace, index: RunIndex) -> list[Entry]:
     """The runs the options ask for, in their order.
 
     Raises:
-        UsageError: the filter or the order is not valid.
+        UsageError: the filter is not valid.
     """
-    wanted, order = parse_filter(args.where), check_order(args.sort)
+    wanted = parse_filter(args.where)
     entries = index.look().entries
     index.fill(wanted.settings)
     archived = args.all or wanted.archived
     fits = [entry for entry in entries if (archived or not entry.archived) and wanted.matches(entry)]
-    found = ordered(fits, order, reverse=args.reverse)
+    found = ordered(fits, args.sort, reverse=args.reverse)
     return found[: args.limit] if args.limit > 0 else found
 
 

@@ -35,11 +35,6 @@ def runs_dir() -> Path:
     return data_dir() / "runs"
 
 
-def package_dir() -> Path:
-    """The installed package."""
-    return _PACKAGE
-
-
 def demo_model_dir() -> Path:
     """The bundled tiny base model."""
     return _PACKAGE / "assets" / "demo" / "model"

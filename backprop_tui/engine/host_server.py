@@ -111,7 +111,9 @@ class Client(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=_HIGH_WATER, low=0)
         if len(self._server.clients) >= MAX_CLIENTS:
-            self._refuse(TryAgainError("TOO_MANY_CLIENTS", f"{MAX_CLIENTS} programs watch this run already."))
+            self._refuse(
+                TryAgainError("TOO_MANY_CLIENTS", f"{MAX_CLIENTS} programs watch this run already.", "Close one.")
+            )
             return
         if not _same_user(transport.get_extra_info("socket")):
             transport.abort()
@@ -186,7 +188,9 @@ class Client(asyncio.Protocol):
         nonce = message.get("nonce")
         known = isinstance(nonce, str) and nonce.isascii() and hmac.compare_digest(nonce, self._server.nonce)
         if message.get("type") != "hello" or not known:
-            self._refuse(UsageError("HELLO_REFUSED", "The client did not show this engine's nonce."))
+            self._refuse(
+                UsageError("HELLO_REFUSED", "The client did not show this engine's nonce.", "Read engine.json.")
+            )
             return
         assert self._timer is not None
         self._timer.cancel()

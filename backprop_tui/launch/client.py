@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _READ = 1 << 16
 _ANSWER_WITHIN = 5.0
+#: What to do about an engine that gave no answer.
+_AGAIN = "Try again in a moment."
 
 
 class PipeClient:
@@ -100,8 +102,8 @@ class PipeClient:
                         if message.get("type") == "reply" and message.get("id") == command.id:
                             return Reply.from_message(message)
         except TimeoutError:
-            raise TryAgainError("ENGINE_SILENT", f"The engine did not answer within {timeout:.0f} s.") from None
-        raise TryAgainError("ENGINE_ABSENT", "The engine hung up before it answered.")
+            raise TryAgainError("ENGINE_SILENT", f"The engine did not answer within {timeout:.0f} s.", _AGAIN) from None
+        raise TryAgainError("ENGINE_ABSENT", "The engine hung up before it answered.", _AGAIN)
 
     async def close(self) -> None:
         """Hang up."""
@@ -211,10 +213,8 @@ def _identity(run: RunDir) -> Identity:
 
 
 def _absent(run: RunDir) -> TryAgainError:
-    return TryAgainError("ENGINE_ABSENT", f"No engine answers for run {run.short_id}.")
+    return TryAgainError("ENGINE_ABSENT", f"No engine answers for run {run.short_id}.", _AGAIN)
 
 
 def _silent(run: RunDir) -> TryAgainError:
-    return TryAgainError(
-        "ENGINE_SILENT", f"The engine of run {run.short_id} does not answer.", "Try again in a moment."
-    )
+    return TryAgainError("ENGINE_SILENT", f"The engine of run {run.short_id} does not answer.", _AGAIN)

@@ -74,7 +74,9 @@ class Command:
         identity, args = message.get("id"), message.get("args", {})
         if not isinstance(identity, str) or not 1 <= len(identity) <= 64 or not isinstance(args, dict):
             raise UsageError(
-                "COMMAND_INVALID", "A command needs an id of 1 to 64 characters and an object of arguments."
+                "COMMAND_INVALID",
+                "A command needs an id of 1 to 64 characters and an object of arguments.",
+                "Update the older side.",
             )
         if name is CommandName.SET or (name is CommandName.RESUME and "learning_rate" in args):
             args = {"learning_rate": check_learning_rate(args.get("learning_rate"))}

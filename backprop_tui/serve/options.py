@@ -74,9 +74,14 @@ def check(options: Options) -> None:
     """Refuse what would be unsafe or can't work.
 
     Raises:
-        UsageError: SERVE_HOST_OPEN, another machine could connect without a password; SERVE_HOST_NAMELESS;
-            SERVE_HOST_INVALID; SERVE_LIMIT_INVALID; SERVE_CERTIFICATE_INCOMPLETE.
+        UsageError: SERVE_HOST_INVALID; SERVE_HOST_OPEN, another machine could connect without a password;
+            SERVE_HOST_NAMELESS; SERVE_LIMIT_INVALID; SERVE_CERTIFICATE_INCOMPLETE.
     """
+    for name in (options.host, *options.allowed_hosts):
+        if not _HOST.fullmatch(_bracketed(name)):
+            raise UsageError(
+                "SERVE_HOST_INVALID", f"{safe_text(name, limit=80)!r} is no host.", "Give NAME or NAME:PORT."
+            )
     if not options.loopback and options.password is None:
         raise UsageError(
             "SERVE_HOST_OPEN",
@@ -89,11 +94,6 @@ def check(options: Options) -> None:
             f"{safe_text(options.host, limit=80)} is every address of this machine.",
             "Say by which name browsers ask for it: --allow-host NAME.",
         )
-    for name in (options.host, *options.allowed_hosts):
-        if not _HOST.fullmatch(_bracketed(name)):
-            raise UsageError(
-                "SERVE_HOST_INVALID", f"{safe_text(name, limit=80)!r} is no host.", "Give NAME or NAME:PORT."
-            )
     if not 0 <= options.port <= 65535 or not 1 <= options.viewers <= 64 or not options.idle_s > 0:
         raise UsageError(
             "SERVE_LIMIT_INVALID",

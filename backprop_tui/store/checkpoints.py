@@ -163,7 +163,11 @@ def remove_checkpoint(run: RunDir, step: int) -> None:
         parent = -1
     try:
         if parent < 0 or not _is_real_dir(name, parent):
-            raise DataError("CHECKPOINT_UNKNOWN", f"Run {run.short_id} has no checkpoint of step {step}.")
+            raise DataError(
+                "CHECKPOINT_UNKNOWN",
+                f"Run {run.short_id} has no checkpoint of step {step}.",
+                f"`backprop show {run.short_id}` lists them.",
+            )
         trash = f".trash-{name}-{secrets.token_hex(4)}"
         os.rename(name, trash, src_dir_fd=parent, dst_dir_fd=parent)
         shutil.rmtree(trash, dir_fd=parent)
@@ -193,7 +197,11 @@ def _walk(place: Path) -> Iterator[tuple[Path, str]]:
         for name in sorted([*names, *(d for d in subdirs if (Path(directory) / d).is_symlink())]):
             path = Path(directory) / name
             if not stat.S_ISREG(os.lstat(path).st_mode):
-                raise RunFailed("CHECKPOINT_INVALID", f"{path.name} in a checkpoint is not a regular file.")
+                raise RunFailed(
+                    "CHECKPOINT_INVALID",
+                    f"{path.name} in a checkpoint is not a regular file.",
+                    "Look what puts it there, then resume.",
+                )
             yield path, path.relative_to(place).as_posix()
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal
 
-from backprop_tui.protocol.errors import UsageError
 from backprop_tui.store.entry import Entry
 
 Unit = Literal["loss", "share", "count", "rate", "seconds", "wh"]
@@ -37,20 +36,8 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 
 
-def outcome(name: str) -> Outcome:
-    """The outcome of a name.
-
-    Raises:
-        UsageError: OUTCOME_UNKNOWN.
-    """
-    for found in OUTCOMES:
-        if found.name == name:
-            return found
-    names = ", ".join(found.name for found in OUTCOMES)
-    raise UsageError("OUTCOME_UNKNOWN", f"Runs are not compared by {name!r}.", f"There is {names}.")
-
-
 def first_outcome(entries: list[Entry]) -> Outcome:
     """What is worth explaining: the best evaluation if at least two runs have one, else the training loss."""
     measured = sum(entry.best is not None for entry in entries)
-    return outcome("best" if measured >= 2 else "loss")
+    wanted = "best" if measured >= 2 else "loss"
+    return next(outcome for outcome in OUTCOMES if outcome.name == wanted)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
-from backprop_tui.protocol.errors import UsageError
 from backprop_tui.store.entry import Entry
 
 #: What a list can be sorted by, each with its value; None is unknown. Newest first is the order nobody asked for.
@@ -50,21 +49,6 @@ def ordered(entries: Iterable[Entry], by: str = FIRST, *, reverse: bool = False)
             known.append((found, entry))
     known.sort(key=_first, reverse=reverse)
     return [entry for _, entry in known] + odd + unknown
-
-
-def check_order(name: str) -> str:
-    """The name of an order.
-
-    Raises:
-        UsageError: SORT_UNKNOWN.
-    """
-    import difflib
-
-    if name in ORDERS:
-        return name
-    near = difflib.get_close_matches(name, ORDERS, n=1, cutoff=0.5)
-    hint = f"Did you mean `{near[0]}`? " if near else ""
-    raise UsageError("SORT_UNKNOWN", f"Runs can't be sorted by {name!r}.", f"{hint}There is {', '.join(ORDERS)}.")
 
 
 def _first(pair: tuple[Any, Entry]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import Any
@@ -17,6 +18,7 @@ from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.store import checkpoints
 from backprop_tui.store.layout import RunDir
 from backprop_tui.store.lineage import Parent
+from tests.support.disk import no_room
 from tests.support.runs import FakeRun
 from tests.unit.test_retention import save
 
@@ -154,6 +156,24 @@ def test_a_damaged_step_is_refused_by_name(run: RunDir, capsys: Capture) -> None
     code, _, said = ask(capsys, "fork", "first", "--at", "30", "--detach")
     assert (code, said.split(":")[0]) == (65, "CHECKPOINT_INVALID")
     assert "adapter_model.safetensors" in said
+
+
+def test_a_fork_without_room_for_its_checkpoint_is_refused_and_leaves_nothing(
+    run: RunDir, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_another_disk(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", on_another_disk)
+    large = checkpoints.staging(run, 60)
+    (large / "adapter_model.safetensors").write_bytes(bytes(4 << 20))
+    checkpoints.publish(large, run.checkpoint(60), step=60, fingerprint={})
+    before = sorted(os.listdir(run.path.parent))
+    with no_room(2 << 20):
+        code, _, said = ask(capsys, "fork", "first", "--at", "60", "--detach")
+    assert (code, said.split(":")[0]) == (69, "FORK_NOT_WRITTEN")
+    assert "Free some space" in said
+    assert sorted(os.listdir(run.path.parent)) == before
 
 
 def test_show_tells_lineage_and_kind(run: RunDir, capsys: Capture) -> None:

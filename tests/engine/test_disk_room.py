@@ -24,6 +24,7 @@ with WorkerThread(run) as worker:
     paused = worker.wait_for("state", state="paused")
     print(worker.of("fault")[0]["cause"])
     print(worker.of("step")[-1]["step"], sorted(os.listdir(run.checkpoints)))
+    print(worker.obeyed("checkpoint")["detail"])
     (disk / "filler").unlink()
     worker.obeyed("resume")
     print(worker.ended()["outcome"])
@@ -42,7 +43,8 @@ def test_the_run_pauses_before_the_save_and_not_after_a_failed_one(tmp_path: Pat
     if result.stderr.startswith(("unshare:", "mount:")):
         pytest.skip("no private mounts here")
     lines = result.stdout.splitlines()
-    assert len(lines) == 4, result.stderr
+    assert len(lines) == 5, result.stderr
     assert lines[0].startswith("A checkpoint needs ")
     assert " MB are free in " in lines[0]
-    assert lines[1:] == ["2 []", "completed", "[2, 4]"], "nothing was begun before there was room"
+    asked_for = "There is no room for a checkpoint."
+    assert lines[1:] == ["2 []", asked_for, "completed", "[2, 4]"], "nothing was begun before there was room"

@@ -16,7 +16,9 @@ from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 from backprop_tui.engine.worker import distributed_agent
 from backprop_tui.engine.worker.channel import EventSink
 from backprop_tui.engine.worker.distributed import EXIT_FORSAKEN, World, is_forsaken
-from tests.support.ranks import Ranks
+from backprop_tui.engine.worker_command import JOBS_FIRST, JOBS_FIRST_VARIABLE
+from backprop_tui.protocol.errors import RunFailed, UnavailableError
+from tests.support.ranks import Ranks, free_port
 from tests.support.worker_driver import new_run
 
 pytestmark = [pytest.mark.train, pytest.mark.timeout(120)]
@@ -92,3 +94,27 @@ def test_shares_of_work_are_equally_many_and_every_piece_counts_once(pieces: int
     shares = [list(World(rank, size).rounds(pieces)) for rank in range(size)]
     assert len({len(share) for share in shares}) == 1
     assert sorted(place for share in shares for place, counts in share if counts) == list(range(pieces))
+
+
+def test_a_process_whose_others_do_not_come_says_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RunFailed, match="RANKS_DID_NOT_MEET") as caught:
+        World(rank=1, size=2).meet(cpu=True, patience=1.0)
+    assert "Check that the meeting point can be reached" in caught.value.next_step
+
+
+def test_machines_that_meet_in_a_job_of_slurm_need_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(JOBS_FIRST_VARIABLE, raising=False)
+    run = new_run()
+    spec = {"devices": {"nodes": 2, "rendezvous": f"{JOBS_FIRST}:29500"}}
+    with pytest.raises(UnavailableError, match="NO_SLURM_JOB") as caught:
+        distributed_agent.torchrun_arguments(run, spec, 1, 0)
+    assert "--slurm" in caught.value.next_step
+    monkeypatch.setenv(JOBS_FIRST_VARIABLE, "box7")
+    assert "box7" in distributed_agent.torchrun_arguments(run, spec, 1, 0)

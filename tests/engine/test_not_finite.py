@@ -62,7 +62,8 @@ def test_a_loss_that_is_no_number_pauses_and_one_command_goes_back_with_half_the
         assert "--halve-lr" in fault["next"]
         assert fault["cause"] in paused["reason"]
         # Nothing may be measured or saved of it; the rate may be set.
-        assert not worker.obeyed("checkpoint")["ok"]
+        refused = worker.obeyed("checkpoint")
+        assert (refused["ok"], "no longer made of numbers" in refused["detail"]) == (False, True)
         assert not worker.obeyed("evaluate")["ok"]
         assert worker.obeyed("resume", lr_factor=0.5)["ok"]
         retry = worker.wait_for("retry")

@@ -123,7 +123,7 @@ class TestGoingAway:
 
         with pytest.raises(ScoringCancelled) as raised:
             score_data(mixed, "demo", batch_size=1, on_progress=seen, cancelled=lambda: stage in reached)
-        assert raised.value.exit_code == 130
+        assert (raised.value.code, raised.value.exit_code) == ("SCORING_CANCELLED", 130)
         assert reached[-1] == stage
         assert scorers() == []
         assert children() == []

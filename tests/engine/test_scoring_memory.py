@@ -145,3 +145,13 @@ def test_only_the_columns_that_count_are_looked_up_in_the_vocabulary(model, mixe
     with torch.no_grad():
         whole = model(input_ids=batch["input_ids"], labels=batch["labels"]).loss
     assert total / 3 == pytest.approx(float(whole), abs=1e-4)
+
+
+def test_what_ended_the_process_is_told_in_words() -> None:
+    from backprop_tui.engine.worker.scoring import _words
+
+    told = _words(RuntimeError("shapes \x1b[31mcannot be multiplied"))
+    assert told["code"] == "SCORING_FAILED"
+    assert "cannot be multiplied" in told["cause"]
+    assert "\x1b" not in told["cause"]
+    assert told["next"]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop_tui.engine.worker.multi import slao
+from backprop_tui.engine.worker.multi.adapter import adapter_of
 from backprop_tui.engine.worker.multi.merger import TENSORS, Merger
 from backprop_tui.engine.worker.multi.slao import is_b, orthonormal_rows, overlap, scale
 from backprop_tui.engine.worker.multi.strategies import STRATEGIES, Adapter
@@ -343,3 +344,8 @@ class TestOtherStrategies:
         assert torch.equal(one.start(3)[a], again.start(3)[a])
         assert not torch.equal(one.start(3)[a], one.start(4)[a])
         assert float(one.start(3)[a].abs().max()) <= 1 / math.sqrt(8)
+
+
+def test_a_model_without_an_adapter_has_nothing_to_merge() -> None:
+    with pytest.raises(UsageError, match="MULTI_NO_ADAPTER"):
+        adapter_of(torch.nn.Linear(2, 2))

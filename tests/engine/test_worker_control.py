@@ -34,7 +34,8 @@ def test_paused_it_waits_serves_and_goes_on_as_if_nothing_had_been():
         worker.wait_for("eval", step=at)
         assert worker.of("step")[-1]["step"] == at, "no step was taken while paused"
         assert worker.obeyed("resume")["ok"]
-        assert not worker.obeyed("resume")["ok"]
+        again = worker.obeyed("resume")
+        assert (again["ok"], again["detail"]) == (False, "The run is not paused.")
         worker.wait_for("step", step=at + 3)
         worker.command("stop")
         worker.ended()

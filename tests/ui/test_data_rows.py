@@ -167,7 +167,6 @@ async def test_a_look_that_is_stopped_says_so_and_is_begun_again_when_asked_for(
         await until(pilot, lambda: scans.ended == 1)
         assert looks.get("big") == STOPPED
         assert looks.get("other") is None
-        assert looks.under_way is None
         looks.look("big")
         await until(pilot, lambda: scans.begun == 2)
         looks.stop()

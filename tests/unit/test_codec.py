@@ -18,7 +18,8 @@ from backprop_tui.protocol.codec import (
     finite,
     number,
 )
-from backprop_tui.protocol.errors import ProtocolError
+from backprop_tui.protocol.commands import Command
+from backprop_tui.protocol.errors import ProtocolError, UsageError
 from backprop_tui.protocol.events import Event
 from backprop_tui.protocol.view import RunView
 from backprop_tui.store.series import SeriesStore
@@ -70,10 +71,35 @@ def test_frames_survive_any_cutting(messages: list[dict[str, Any]], cuts: list[i
 
 
 def test_too_large_to_send_and_too_large_to_take() -> None:
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="FRAME_TOO_LARGE"):
         encode_frame({"pad": "x" * MAX_FRAME})
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="FRAME_TOO_LARGE"):
         FrameReader().feed((MAX_FRAME + 1).to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [(b"{oops", "FRAME_NOT_JSON"), (b"[" * 100_000, "FRAME_NOT_JSON"), (b"[1]", "FRAME_NOT_OBJECT")]
+)
+def test_what_is_no_message_is_told_by_name(body: bytes, code: str) -> None:
+    with pytest.raises(ProtocolError, match=code):
+        FrameReader().feed(len(body).to_bytes(4, "big") + body)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ({"name": "dance", "id": "a"}, "COMMAND_UNKNOWN"),
+        ({"name": "pause"}, "COMMAND_INVALID"),
+        ({"name": "pause", "id": "a" * 65}, "COMMAND_INVALID"),
+        ({"name": "pause", "id": "a", "args": []}, "COMMAND_INVALID"),
+        ({"name": "set", "id": "a"}, "LEARNING_RATE_INVALID"),
+        ({"name": "resume", "id": "a", "args": {"lr_factor": 2}}, "LR_FACTOR_INVALID"),
+        ({"name": "resume", "id": "a", "args": {"lr_factor": True}}, "LR_FACTOR_INVALID"),
+    ],
+)
+def test_a_command_that_means_nothing_is_told_by_name(words: dict[str, Any], code: str) -> None:
+    with pytest.raises(UsageError, match=code):
+        Command.from_message(words)
 
 
 def test_numbers_that_json_lacks() -> None:

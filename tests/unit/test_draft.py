@@ -92,7 +92,7 @@ def test_a_saved_preset_gives_the_same_settings_and_leaves_out_what_belongs_to_o
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 50, "balanced", "a ", "a\x1b"])
 def test_a_presets_name_is_plain_and_free(name: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="PRESET_EXISTS" if name == "balanced" else "PRESET_NAME_INVALID"):
         check_preset_name(name)
 
 

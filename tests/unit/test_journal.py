@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.store.journal import JournalTail, JournalWriter, newest_events, read_events
+from tests.support.disk import no_room
 
 
 @pytest.fixture
@@ -167,15 +167,8 @@ def test_full_disk_keeps_every_line_whole(file: Path) -> None:
     writer = JournalWriter(file)
     writer.append(ev.STEP, {"step": 1}, attempt=1)
     size = file.stat().st_size
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, hard))
-        with pytest.raises(BackpropError) as failure:
-            writer.append(ev.STEP, {"step": 2, "pad": "x" * 500}, attempt=1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, previous)
+    with no_room(size + 50), pytest.raises(BackpropError) as failure:
+        writer.append(ev.STEP, {"step": 2, "pad": "x" * 500}, attempt=1)
     assert failure.value.code == "DISK_FULL"
     assert file.stat().st_size == size
     assert writer.append(ev.STEP, {"step": 2}, attempt=1).seq == 2
@@ -213,3 +206,9 @@ def test_the_newest_events_are_read_without_the_others(file: Path) -> None:
     assert 3 < len(found) < 30
     assert found == list(range(found[0], 501))
     assert len(newest_events(file, 1 << 20)) == 500
+
+
+def test_a_record_that_can_not_be_written_is_told_by_name(file: Path) -> None:
+    file.mkdir()
+    with pytest.raises(BackpropError, match="JOURNAL_NOT_WRITABLE"):
+        JournalWriter(file).append(ev.STEP, {"step": 1}, attempt=1)

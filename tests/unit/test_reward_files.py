@@ -20,6 +20,7 @@ from backprop_tui.protocol.parts.grpo import BUILT_IN_REWARDS
 from backprop_tui.protocol.reward_names import reward_weights
 from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.store.layout import list_runs
+from tests.support.disk import no_room
 
 GOOD = """import math as m
 def helper(x): return x
@@ -128,6 +129,15 @@ def test_a_confirmation_is_for_this_content_and_no_other(tmp_path: Path, home: P
 def test_no_way_to_start_a_run_goes_round_the_confirmation(tmp_path: Path, home: Path) -> None:
     spec = grpo(reward_file=str(written(tmp_path)))
     assert code_of(lambda: start_run(spec)) == "REWARD_NOT_CONFIRMED"
+    assert list_runs() == []
+
+
+def test_without_room_for_the_copy_no_run_is_left(tmp_path: Path, home: Path) -> None:
+    file = written(tmp_path, GOOD + "#" * 200_000)
+    spec = grpo(reward_file=str(file))
+    trusted = rewards.read_reward_file(str(file)).sha256
+    with no_room(150_000):
+        assert code_of(lambda: start_run(spec, trusted=(trusted,))) == "REWARD_NOT_COPIED"
     assert list_runs() == []
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -157,6 +159,7 @@ def test_a_stopped_sweep_goes_on_with_what_is_left() -> None:
     queue.remove(queue.entries()[0].id)
     assert stop_sweep("hunt") == 2
     assert queue.entries() == []
+    assert (read_sweep("hunt").problem or {})["code"] == "SWEEP_STOPPED"
     assert resume_sweep("hunt") == 2
     assert [(entry.sweep or {}).get("trial") for entry in queue.entries()] == [2, 3]
     states = {trial.number: trial.state for trial in trials_of(read_sweep("hunt"), queue)}
@@ -226,7 +229,7 @@ def test_a_trial_that_is_asked_for_while_the_sweep_is_stopped_is_not_queued(monk
         return asked(*args)
 
     monkeypatch.setattr(sweep_search, "next_params", stopped_meanwhile)
-    with pytest.raises(TryAgainError, match="changed"):
+    with pytest.raises(TryAgainError, match="SWEEP_CHANGED"):
         ask_trial("hunt")
     assert Queue().entries() == []
     assert read_sweep("hunt").asked == []
@@ -239,3 +242,13 @@ def test_the_same_question_has_the_same_answer() -> None:
     axes = parse_axes(["lr=1e-5..1e-1:log"])
     sweep = start_sweep(quick_spec(), axes, search="optuna", trials=5, name="hunt", seed=3)
     assert next_params(sweep, axes, []) == next_params(sweep, axes, [])
+
+
+def test_a_search_that_dies_is_told_with_where_to_look() -> None:
+    start_sweep(quick_spec(), parse_axes(["lr=1e-5..1e-1:log"]), search="optuna", trials=5, name="hunt")
+    runner = "from backprop_tui.launch.queue_runner import main; main(asker=('/bin/false',), gpus=[])"
+    subprocess.run([sys.executable, "-c", runner], timeout=60, check=True)
+    problem = read_sweep("hunt").problem or {}
+    assert problem["code"] == "SWEEP_ASK_LOST"
+    assert "code 1" in problem["cause"]
+    assert "backprop sweep resume" in problem["next"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backprop_tui.launch.plan.forecast import Facts, fitting_batch, forecast
-from backprop_tui.protocol.errors import UnavailableError, UsageError
+from backprop_tui.protocol.errors import UnavailableError
 
 if TYPE_CHECKING:
     from backprop_tui.protocol.spec import RunSpec
@@ -57,8 +57,6 @@ def choose_batch(spec: RunSpec) -> tuple[RunSpec, str]:
 
 
 def _fixed(spec: RunSpec, size: int) -> RunSpec:
-    whole = spec.effective_batch
-    if whole % size:
-        raise UsageError("MICRO_BATCH_UNEVEN", f"{size} rows do not divide {whole}.", "Choose another accumulation.")
-    optim = spec.optim.model_copy(update={"micro_batch": "fixed", "batch_size": size, "accumulation": whole // size})
-    return spec.model_copy(update={"optim": optim})
+    """The spec with rows at a time; `size` divides the rows of a step."""
+    more = {"micro_batch": "fixed", "batch_size": size, "accumulation": spec.effective_batch // size}
+    return spec.model_copy(update={"optim": spec.optim.model_copy(update=more)})

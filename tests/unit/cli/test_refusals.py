@@ -11,14 +11,17 @@ import pytest
 
 from backprop_tui.cli.main import main
 from backprop_tui.config import paths
-from backprop_tui.config.settings import dotenv_file
+from backprop_tui.config.settings import dotenv_file, settings_file
 from backprop_tui.launch.rewards import read_reward_file, remember
 from backprop_tui.protocol.errors import DataError, UnavailableError, UsageError
+from backprop_tui.store.checkpoints import publish, staging
 from backprop_tui.store.delivery import copy_model
 from backprop_tui.store.layout import create_run, list_runs
 from backprop_tui.store.notes import alone
 from backprop_tui.store.pins import pin
 from backprop_tui.store.queue import Queue, QueueState, fresh
+from backprop_tui.store.sweeps import sweeps_dir
+from tests.support.disk import no_room
 from tests.support.models import make_model
 from tests.support.runs import FakeRun
 
@@ -49,11 +52,15 @@ SWEEP = ("sweep", "demo", "-p", "demo", "--over")
         (("runs", "note", "RUN", "x" * 20_000), 2, "NOTE_INVALID", "Shorten it."),
         (("set", "lr=much", "RUN"), 2, "LEARNING_RATE_INVALID", "Give a number"),
         (("set", "lr=2", "RUN"), 2, "LEARNING_RATE_INVALID", "Give a number"),
+        (("set", "epochs=3", "RUN"), 2, "SETTING_FIXED", "Only lr can."),
+        (("runs", "experiment", "RUN", "x" * 500), 2, "EXPERIMENT_INVALID", ""),
+        (("join", "RUN", "--node", "1"), 2, "RUN_NOT_SHARED", "--set nodes=2"),
         (("show", "2026"), 2, "RUN_AMBIGUOUS", "Type more letters"),
         (("sweep", "show"), 2, "SWEEP_NONE", "--over"),
         ((*SWEEP, "lr"), 2, "SWEEP_AXIS", "lr="),
         ((*SWEEP, "lr=1e-4,much"), 2, "SETTING_INVALID", ""),
         ((*SWEEP, "lr=1e-4..1e-3"), 2, "SWEEP_AXIS", "optuna"),
+        ((*SWEEP, "seed=" + ",".join(map(str, range(1001)))), 2, "SWEEP_TOO_MANY", "Vary less"),
         ((*SWEEP, "lr=1e-4,2e-4", "--metric", "?"), 2, "SWEEP_METRIC", "Take "),
         ((*SWEEP, "lr=1e-4,2e-4", "--metric", "eval_loss", "--set", "eval_split=0"), 2, "SWEEP_METRIC", "eval_split"),
         ((*SWEEP, "lr=1e-4,2e-4", "--name", "a/b"), 2, "SWEEP_NAME", "Take letters"),
@@ -97,6 +104,8 @@ def test_a_live_run_is_not_resumed_and_one_that_ended_is_not_joined(said: Said) 
     code, words = said("join", fake.run.id, "--node", "1")
     assert (code, words.startswith("RUN_OVER: ")) == (2, True), words
     assert "Resume it on its first machine." in words
+    code, words = said("join", fake.run.id, "--node", "2")
+    assert (code, words.startswith("NODE_UNKNOWN: ")) == (2, True), words
 
 
 def test_an_entry_that_could_not_start_has_no_place(said: Said) -> None:
@@ -159,6 +168,39 @@ def test_a_copy_goes_nowhere_where_something_is(tmp_path: Path) -> None:
     with pytest.raises(DataError) as missing:
         copy_model(source, out / "adapter_config.json" / "deeper")
     assert missing.value.code == "OUT_NOT_WRITABLE"
+
+
+def test_a_sweep_that_can_not_be_read_is_told(said: Said) -> None:
+    file = sweeps_dir() / "hunt.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("{oops")
+    code, words = said("sweep", "show", "hunt")
+    assert (code, words.startswith("SWEEP_UNREADABLE: ")) == (65, True), words
+
+
+def test_settings_that_can_not_be_read_or_written_are_told(said: Said, home: Path) -> None:
+    file = settings_file()
+    file.mkdir(parents=True)
+    code, words = said("config")
+    assert (code, words.startswith("CONFIG_UNREADABLE: ")) == (69, True), words
+    file.rmdir()
+    with no_room():
+        code, words = said("config", "set", "theme", "gruvbox")
+    assert (code, words.startswith("CONFIG_NOT_WRITABLE: ")) == (69, True), words
+    assert not file.exists()
+
+
+def test_a_checkpoint_that_can_not_be_deleted_is_told(said: Said) -> None:
+    fake = FakeRun().begin().train(8)
+    for step in (4, 8):
+        staged = staging(fake.run, step)
+        (staged / "adapter_model.safetensors").write_bytes(b"weights")
+        publish(staged, fake.run.checkpoint(step), step=step, fingerprint={})
+    fake.end()
+    fake.run.pins_lock.mkdir()
+    code, words = said("prune", fake.run.id, "--keep", "1")
+    assert (code, words.startswith("CHECKPOINT_NOT_REMOVED: ")) == (69, True), words
+    assert fake.run.checkpoint(4).is_dir()
 
 
 def test_a_damaged_preset_and_an_open_file_of_secrets_are_told(

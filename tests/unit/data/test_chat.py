@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from backprop_tui.config.paths import demo_model_dir
 from backprop_tui.data.formats import Conversation, Message, PlainText
 from backprop_tui.data.rendering.chat import ChatTokenizer
+from backprop_tui.data.rows import RowRejected
 from backprop_tui.protocol.errors import DataError
 from tests.support.models import CHATML, SPECIAL, TEMPLATES, make_model
 
@@ -243,3 +244,13 @@ def test_encoding_around_quotations_is_the_tokenizers_own_when_nothing_is_quoted
         assert table.ids == expected.ids, text
         characters = [text[start:end].strip() for start, end in table.offsets]
         assert characters == [text[start:end].strip() for start, end in expected.offsets], text
+
+
+def test_tools_that_the_template_passes_over_are_not_lost_in_silence(tmp_path: Path) -> None:
+    tokenizer = ChatTokenizer.load(make_model(tmp_path / "m", TEMPLATES["chatml"]))
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    (refused,) = tokenizer.encode_many(
+        [(0, Conversation(chat("a", "b").messages, (tool,)))], max_length=64, train_on="answers"
+    )
+    assert isinstance(refused, RowRejected)
+    assert (refused.code, refused.reason) == ("CHAT_TEMPLATE_NO_TOOLS", "tools unknown to the template")

@@ -11,6 +11,7 @@ import pytest
 
 from backprop_tui.config.paths import demo_model_dir
 from backprop_tui.data.children import wire
+from backprop_tui.data.children.__main__ import Server
 from backprop_tui.data.children.crew import Crew
 from backprop_tui.data.children.remote import RemoteTokenizer
 from backprop_tui.data.formats import Conversation, Message, Normalised, PlainText, Preference, PromptOnly, Unpaired
@@ -160,3 +161,8 @@ def test_answers_come_in_order_and_stop_when_nobody_wants_them(tmp_path: Path) -
         assert [reply.part.rows for reply in replies] == [1, 2, 3, 4, 5, 6]
     with Crew(1) as crew:
         assert list(crew.map(files, lambda: True)) == [None]
+
+
+def test_a_child_that_was_given_no_model_says_so() -> None:
+    with pytest.raises(DataError, match="MODEL_NOT_LOADED"):
+        Server().answer(wire.Check())

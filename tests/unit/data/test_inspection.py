@@ -73,6 +73,7 @@ def test_every_row_is_accounted_for(tmp_path: Path, tokenizer: ChatTokenizer) ->
     assert (found.verdict, found.headline) == ("bad", "1 damaged row (line 2)")
     places = {problem.code: (problem.line, problem.severity) for problem in found.problems}
     assert places["DATA_LINE_NOT_JSON"] == (2, "error")
+    assert places["DATA_ROW_CUT"][1] == "warn"
     assert places["DATA_ANSWER_EMPTY"] == (4, "warn")
     assert places["DATA_ANSWER_CUT"] == (5, "warn")
     assert places["DATA_CONTROL_TOKENS"] == (9, "warn")
@@ -265,6 +266,23 @@ def test_a_mask_that_masks_nothing_is_refused_like_one_that_masks_all(tmp_path: 
     text = tmp_path / "x.txt"
     text.write_text("only words")
     assert inspect(text, tokenizer=hides_prompts).verdict == "ok"
+
+
+def test_rows_whose_prompts_the_template_hides_are_refused_though_it_shows_others(tmp_path: Path) -> None:
+    """A short exchange looks sound; with a system message before it only the answer is left, and everything would be learnt."""
+    template = (
+        "{% set told = messages[0].role == 'system' %}{% for m in messages %}"
+        "{% if m.role == 'assistant' %}{{ m.content }}<|im_end|>{% elif not told %}{{ m.content }}: {% endif %}{% endfor %}"
+    )
+    model = make_model(tmp_path / "m", template)
+    roles = {"system": "Be brief.", "user": "a question", "assistant": "an answer"}
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"messages": [{"role": role, "content": words} for role, words in roles.items()]}))
+    with pytest.raises(DataError) as error:
+        check(DataPart(path=str(path)), model)
+    assert error.value.code == "DATA_MASK_FULL"
+    assert "the prompts included" in error.value.cause
+    check(DataPart(path=str(path), train_on="everything"), model)
 
 
 def test_files_without_rows_are_refused(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backprop_tui.data.readers import json_file
 from backprop_tui.data.readers.json_words import MAX_DEPTH
 from backprop_tui.data.readers.jsonl import parse_line
 from backprop_tui.data.sources import read_rows
+from backprop_tui.protocol.errors import DataError
 
 SCALARS = (
     st.none()
@@ -141,3 +143,13 @@ def test_arrays_and_lines_hold_the_same(values: list[Any], indent: int | None) -
         array.write_text(json.dumps(values, indent=indent))
         lines.write_text("".join(json.dumps(value) + "\n" for value in values) or "\n")
         assert [row.value for row in read_rows(array)] == values == [row.value for row in read_rows(lines)]
+
+
+def test_one_object_larger_than_memory_should_hold_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_file, "_MAX_OBJECT", 1000)
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"train": {"rows": "x" * 1000}}, indent=1))
+    with pytest.raises(DataError) as error:
+        list(read_rows(path))
+    assert error.value.code == "DATA_OBJECT_TOO_LARGE"
+    assert "JSON Lines" in error.value.next_step

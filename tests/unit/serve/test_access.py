@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from backprop_tui.protocol.errors import UsageError
+from backprop_tui.protocol.errors import UnavailableError, UsageError
 from backprop_tui.serve.access import Access
+from backprop_tui.serve.listening import tls_context
 from backprop_tui.serve.options import Options, check, is_loopback
 from backprop_tui.serve.password import Password, Patience, obtain
 
@@ -102,7 +105,7 @@ def test_a_variable_is_taken_away() -> None:
     assert password.matches("correct horse")
     assert obtain(None, False, {}) is None
     answers = iter(["correct horse", "correct house"])
-    with pytest.raises(UsageError, match="differ"):
+    with pytest.raises(UsageError, match="PASSWORD_DIFFERENT"):
         obtain(None, True, {}, lambda _: next(answers))
 
 
@@ -126,12 +129,40 @@ def test_hosts_are_exact() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [Options(viewers=0), Options(viewers=1000), Options(idle_s=0), Options(idle_s=float("nan")), Options(port=70000),
-     Options(allowed_hosts=("a b",)), Options(allowed_hosts=("*",)), Options(allowed_hosts=("http://x",))],
-)  # fmt: skip
-def test_senseless_options_are_refused(options: Options) -> None:
-    with pytest.raises(UsageError):
+    [Options(viewers=0), Options(viewers=1000), Options(idle_s=0), Options(idle_s=float("nan")), Options(port=70000)],
+)
+def test_limits_that_make_no_sense_are_refused(options: Options) -> None:
+    with pytest.raises(UsageError, match="SERVE_LIMIT_INVALID"):
         check(options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [Options(allowed_hosts=("a b",)), Options(allowed_hosts=("*",)), Options(allowed_hosts=("http://x",)),
+     Options(host="a/b")],
+)  # fmt: skip
+def test_what_is_no_host_is_refused(options: Options) -> None:
+    with pytest.raises(UsageError, match="SERVE_HOST_INVALID"):
+        check(options)
+
+
+def test_a_certificate_comes_with_its_key_and_must_be_one(tmp_path: Path) -> None:
+    file = tmp_path / "c.pem"
+    file.write_text("no certificate")
+    with pytest.raises(UsageError, match="SERVE_CERTIFICATE_INCOMPLETE"):
+        check(Options(certificate=file))
+    with pytest.raises(UnavailableError, match="SERVE_CERTIFICATE_UNUSABLE"):
+        tls_context(Options(certificate=file, key=file))
+
+
+def test_a_password_that_can_not_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"PASSWORD_FILE_UNREADABLE.*No such file"):
+        obtain(tmp_path / "gone", False, {})
+    odd = tmp_path / "odd"
+    odd.write_bytes(b"\xff\xfe")
+    odd.chmod(0o600)
+    with pytest.raises(UsageError, match=r"PASSWORD_FILE_UNREADABLE.*not UTF-8"):
+        obtain(odd, False, {})
 
 
 def test_the_childs_environment_is_a_short_list() -> None:
