@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from backprop_tui.cli.output import Output
 from backprop_tui.cli.parser import add_run
 from backprop_tui.cli.rewards import add_trust, confirm_rewards
-from backprop_tui.cli.train import add_ways_to_stay, parse_assignments, stay_with
+from backprop_tui.cli.train import add_ways_to_stay, parse_assignments, shown_on_panel, stay_with
 from backprop_tui.protocol.errors import UsageError
 from backprop_tui.store.layout import find_run
 
@@ -52,5 +52,6 @@ def run(args: Namespace, out: Output) -> int:
         name=args.name,
         keep_optimizer=args.keep_optimizer,
         trusted=confirm_rewards(after, args.trust_rewards, out, known=confirmed_for(parent)),
+        attended=args.detach or shown_on_panel(args, out),
     )
     return stay_with(child, args, out)

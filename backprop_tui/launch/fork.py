@@ -38,6 +38,7 @@ def fork_run(
     engine: Sequence[str] = ENGINE_COMMAND,
     limited: bool = True,
     trusted: Collection[str] = (),
+    attended: bool = True,
 ) -> RunDir:
     """Start a child run from a checkpoint; the parent is only read, and may be live or over.
 
@@ -51,6 +52,7 @@ def fork_run(
         engine: the host's command line without its arguments.
         limited: whether it counts among the starts of this minute.
         trusted: as `start_run` takes it; a file the parent was confirmed with counts as well.
+        attended: whether a person follows it on a screen; else it ends where it would wait for one.
 
     Raises:
         TryAgainError: RATE_LIMITED, too many were started within a minute.
@@ -61,12 +63,14 @@ def fork_run(
     refuse_if_view_only()
     from backprop_tui.launch import rewards
     from backprop_tui.launch.preflight import check_and_record
-    from backprop_tui.launch.safety import admit_start
+    from backprop_tui.launch.safety import admit_start, unattended
 
     if limited:
         admit_start(count=False)
     before = parent_spec(parent)
     after = child_spec(before, changes or {}, keep_optimizer=keep_optimizer)
+    if not attended:
+        after = unattended(after)
     source = checkpoint_at(parent, step)
     if keep_optimizer and (problem := lacking(source.path)):
         raise UsageError("FORK_WITHOUT_OPTIMIZER", problem, "Fork without --keep-optimizer.")

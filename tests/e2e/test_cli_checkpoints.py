@@ -11,12 +11,13 @@ import pytest
 
 from backprop_tui.cli.main import main
 from backprop_tui.cli.prune import parse_size
+from backprop_tui.launch import fork
 from backprop_tui.protocol import events as ev
 from backprop_tui.protocol.errors import UsageError
 from backprop_tui.protocol.fields import with_overrides
 from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.store import checkpoints
-from backprop_tui.store.layout import RunDir
+from backprop_tui.store.layout import RunDir, find_run
 from backprop_tui.store.lineage import Parent
 from tests.support.disk import no_room
 from tests.support.runs import FakeRun
@@ -174,6 +175,15 @@ def test_a_fork_without_room_for_its_checkpoint_is_refused_and_leaves_nothing(
     assert (code, said.split(":")[0]) == (69, "FORK_NOT_WRITTEN")
     assert "Free some space" in said
     assert sorted(os.listdir(run.path.parent)) == before
+
+
+@pytest.mark.parametrize(("way", "action"), [("--headless", "stop"), ("--detach", "auto")])
+def test_a_fork_whose_lines_are_followed_waits_for_nobody(
+    way: str, action: str, run: RunDir, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork, "launch_engine", lambda *_, **__: None)
+    ask(capsys, "fork", "first", "--at", "20", "--name", "child", way)
+    assert find_run("child").read_spec()["recovery"]["nan_action"] == action
 
 
 def test_show_tells_lineage_and_kind(run: RunDir, capsys: Capture) -> None:

@@ -52,6 +52,7 @@ async def test_the_footer_names_the_keys_of_what_is_under_the_cursor() -> None:
         await shows(pilot, "N Now")
         footer = screen_text(app).splitlines()[-1]
         assert "K Earlier" in footer
+        assert "d Take out…" in footer
         assert not any(word in footer for word in ("Resume", "Open", "Tick"))
         await pilot.press("end")
         await shows(pilot, "r Resume")

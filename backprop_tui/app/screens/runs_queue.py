@@ -52,6 +52,12 @@ class RunsQueue(RunsCheckpoints):
         other = _OF_RUNS if entry is not None and is_queued(entry.id) else _OF_QUEUED
         return super().offers(action) and action.id not in other
 
+    def hint(self, action: Action) -> str:
+        """The footer's word: the same key deletes a run and takes what only waits out of the queue."""
+        entry = self.selected()
+        waits = entry is not None and is_queued(entry.id)
+        return "Take out…" if action.id == "runs.delete" and waits else action.hint
+
     def show_keys(self) -> None:
         """The footer names other keys where the cursor came from a run to what waits, or went back."""
         entry = self.selected()
