@@ -3,7 +3,8 @@
 Textual sends every key to the widget focused at that moment; a key that opens a field has not moved the focus yet when the
 next one of the same burst arrives, and slow links deliver keys in bursts. Here a key waits until the one before it has
 travelled all the way: a marker follows each key along the same queues, once more for each message its effect may take
-("accepted" from the line, "found" from the bar).
+("accepted" from the line, "found" from the bar). Nor does a key go to a room whose list or form is still being read: what
+it is meant for is not there yet. Keys of the app itself, such as those to another room, need not wait for that.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
     from textual.timer import Timer
     from textual.widget import Widget
 
-#: Seconds a key waits at most: its predecessor's widget may have gone with its queue.
+#: Seconds after which a marker that did not arrive is looked for: its carrier may have gone with its queue.
 _PATIENCE = 0.5
+#: How often it is waited for again while its carrier is there. A busy machine or a link that takes no bytes may hold up the
+#: whole app for longer than a moment, and keys that went on then would reach the wrong place.
+_AGAIN = 20
+#: The same for a room that is being filled: nobody should wait for a slow disk.
+_FILLED_AGAIN = 4
 #: Trips of the marker from the focused widget to the app.
 _TRIPS = 4
 
@@ -44,18 +50,31 @@ class TypeAhead(SpanApp):
         self._on_the_way: events.Key | None = events.Key("start", None)
         self.is_up = False
         self._waiting: deque[events.Key] = deque()
+        self._carrier: Widget | None = None
         self._patience: Timer | None = None
+        self._waited = 0
 
     async def on_event(self, event: events.Event) -> None:
-        """Hold back a key while another is on its way."""
+        """Hold back a key while another is on its way, or while there is nothing yet that it could be meant for."""
         if not isinstance(event, events.Key) or event.is_forwarded:
             await super().on_event(event)
-        elif self._on_the_way is None:
+        elif self._on_the_way is None and not self._waiting and (not self._filling or self._is_ours(event)):
             await self._send_key(event)
         else:
             self._waiting.append(event)
-            if self._patience is None:
-                self._patience = self.set_timer(_PATIENCE, self._go_on)
+            self._wait()
+
+    @property
+    def _filling(self) -> bool:
+        return not getattr(self.screen, "filled", True)
+
+    def _is_ours(self, key: events.Key) -> bool:
+        bound = self.screen.active_bindings.get(key.key)
+        return bound is not None and bound.node is self
+
+    def let_keys_go(self) -> None:
+        """A room has been filled: what was typed meanwhile goes to it."""
+        self.call_later(self._go_on_if_idle)
 
     def on_ready(self) -> None:
         """The first screen is up; what was typed before goes to whatever has the focus then."""
@@ -72,15 +91,39 @@ class TypeAhead(SpanApp):
         else:
             await self._go_on()
 
-    async def _go_on(self) -> None:
-        self._on_the_way = None
-        if self._patience is not None:
-            self._patience.stop()
-            self._patience = None
-        if self._waiting:
+    def _wait(self) -> None:
+        if self._patience is None:
+            self._patience = self.set_timer(_PATIENCE, self._look_for_it)
+
+    async def _look_for_it(self) -> None:
+        """The marker is late: wait again while its carrier is there or the room is being filled, else let the next key go."""
+        self._patience = None
+        self._waited += 1
+        if self._on_the_way is None:
+            hopeful = self._filling and self._waited < _FILLED_AGAIN
+        else:
+            carried = not self.is_up or (self._carrier is not None and self._carrier.is_running)
+            hopeful = carried and self._waited < _AGAIN
+        if hopeful:
+            self._wait()
+        else:
+            await self._go_on(whatever=True)
+
+    async def _go_on_if_idle(self) -> None:
+        if self._on_the_way is None:
+            await self._go_on()
+
+    async def _go_on(self, *, whatever: bool = False) -> None:
+        if self._on_the_way is not None:
+            self._on_the_way, self._waited = None, 0
+        if self._waiting and (whatever or not self._filling or self._is_ours(self._waiting[0])):
+            self._waited = 0
+            if self._patience is not None:
+                self._patience.stop()
+                self._patience = None
             await self._send_key(self._waiting.popleft())
         if self._waiting:
-            self._patience = self.set_timer(_PATIENCE, self._go_on)
+            self._wait()
 
     async def _send_key(self, key: events.Key) -> None:
         self._on_the_way = key
@@ -89,5 +132,6 @@ class TypeAhead(SpanApp):
         self._follow(key, _TRIPS, target)
 
     def _follow(self, key: events.Key, trips: int, target: Widget | None = None) -> None:
-        if not (target or self.focused or self.screen).post_message(self.Travelled(key, trips)):
+        self._carrier = target or self.focused or self.screen
+        if not self._carrier.post_message(self.Travelled(key, trips)):
             self.call_later(self._go_on)

@@ -38,6 +38,8 @@ _FEW = 500
 class ListSide(OpenSide):
     """The list, what opens datasets, and what mixes them."""
 
+    filled = False
+
     def __init__(self) -> None:
         super().__init__()
         self._recent: list[str] = []
@@ -83,12 +85,17 @@ class ListSide(OpenSide):
                 self.table.select(data_key(select))
             self.rest()
             self._look_around()
+            self.is_filled()
+
+        def failed(error: BackpropError) -> None:
+            self.complain(error)
+            self.is_filled()
 
         # The old filter goes now: what is typed until the folder is read is meant for the new one.
         bar = self.query_one("#data-find", FindBar)
         bar.clear()
         self.table.set_filter("")
-        in_thread(self, work, done, self.complain, group="data-list")
+        in_thread(self, work, done, failed, group="data-list")
 
     def list_again(self) -> None:
         """List the same folder, because a file in it is another one; the filter and the cursor stay."""

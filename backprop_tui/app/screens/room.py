@@ -41,9 +41,16 @@ class Room(Screen[Any]):
     AUTO_FOCUS = ""
     #: The panel that has the focus when the room opens, where it isn't the first one.
     OPENS: ClassVar[str] = ""
+    #: Whether what its keys act on is there; a room that reads it first says False here and calls `is_filled` then.
+    filled = True
     #: Whether the room is remembered between starts, and whether it lies over another one.
     kept = True
     OVER = False
+
+    def is_filled(self) -> None:
+        """What keys act on is there, or will not come: they need not wait any longer."""
+        self.filled = True
+        self.backprop.let_keys_go()
 
     def remember(self) -> dict[str, Any]:
         """What of the room outlives the app, JSON-ready."""

@@ -24,6 +24,7 @@ from backprop_tui.app.screens.runs_list import RunList
 from backprop_tui.app.screens.runs_queue import RunsQueue
 from backprop_tui.app.screens.runs_view import RunsView, load_view, save_view
 from backprop_tui.app.widgets.panel import Panel
+from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.entry import Entry
 from backprop_tui.store.filter import Filter, parse_filter
@@ -47,6 +48,7 @@ class RunsScreen(RunsQueue):
     """The list, and facts about the run under the cursor where there is room."""
 
     ROOM = "runs"
+    filled = False
     CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(keys.SCREEN), *bindings(keys.QUEUE)]
 
@@ -128,7 +130,11 @@ class RunsScreen(RunsQueue):
             found = self.index.look(on_part=lambda part: self.call_later(self._show, part), cancelled=cancelled)
             return found, time.monotonic() - began, view
 
-        in_thread(self, work, self._looked, self.complain, group="runs-look")
+        in_thread(self, work, self._looked, self._not_looked, group="runs-look")
+
+    def _not_looked(self, error: BackpropError) -> None:
+        self.complain(error)
+        self.is_filled()
 
     def _looked(self, found: tuple[Listing, float, RunsView | None]) -> None:
         listing, took, view = found
@@ -140,6 +146,8 @@ class RunsScreen(RunsQueue):
         if not self._away:
             wait = max(_LOOK_S, 1 / self.backprop.terminal.profile.hz, took / _LOOK_SHARE)
             self._timer = self.set_timer(wait, self.look)
+        if not self.filled:
+            self.is_filled()
 
     def _show(self, listing: Listing) -> None:
         self._listing = listing

@@ -41,6 +41,7 @@ class TunePanels(Room):
 
     ROOM = "tune"
     OPENS = "settings-panel"
+    filled = False
     CSS_PATH = "tune.tcss"
 
     def __init__(self) -> None:
@@ -122,7 +123,7 @@ class TunePanels(Room):
         return self.narrow or self.wide or panel.id not in ("checks-panel", "changes-panel")
 
     def _load(self) -> None:
-        in_thread(self, lambda _: read_usual(), self._loaded, self._complain, group="tune-load")
+        in_thread(self, lambda _: read_usual(), self._loaded, self._not_loaded, group="tune-load")
 
     def _loaded(self, usual: Usual) -> None:
         self._presets = usual.presets
@@ -134,6 +135,11 @@ class TunePanels(Room):
             self.backprop.say(str(usual.problems[0]), "warn")
         self.refresh_all()
         self.form.go_to(self._field_left)
+        self.is_filled()
+
+    def _not_loaded(self, error: BackpropError) -> None:
+        self._complain(error)
+        self.is_filled()
 
     def refresh_all(self) -> None:
         """Everything that follows from the draft."""
