@@ -10,7 +10,7 @@ it is meant for is not there yet. Keys of the app itself, such as those to anoth
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.message import Message
@@ -19,6 +19,7 @@ from backprop_tui.app.spans import SpanApp
 
 if TYPE_CHECKING:
     from textual.driver import Driver
+    from textual.screen import Screen
     from textual.timer import Timer
     from textual.widget import Widget
 
@@ -53,6 +54,7 @@ class TypeAhead(SpanApp):
         self._carrier: Widget | None = None
         self._patience: Timer | None = None
         self._waited = 0
+        self._given_up: Screen[Any] | None = None
 
     async def on_event(self, event: events.Event) -> None:
         """Hold back a key while another is on its way, or while there is nothing yet that it could be meant for."""
@@ -66,7 +68,7 @@ class TypeAhead(SpanApp):
 
     @property
     def _filling(self) -> bool:
-        return not getattr(self.screen, "filled", True)
+        return self.screen is not self._given_up and not getattr(self.screen, "filled", True)
 
     def _is_ours(self, key: events.Key) -> bool:
         bound = self.screen.active_bindings.get(key.key)
@@ -106,17 +108,19 @@ class TypeAhead(SpanApp):
             hopeful = carried and self._waited < _AGAIN
         if hopeful:
             self._wait()
-        else:
-            await self._go_on(whatever=True)
+            return
+        if self._on_the_way is None:
+            self._given_up = self.screen
+        await self._go_on()
 
     async def _go_on_if_idle(self) -> None:
         if self._on_the_way is None:
             await self._go_on()
 
-    async def _go_on(self, *, whatever: bool = False) -> None:
+    async def _go_on(self) -> None:
         if self._on_the_way is not None:
             self._on_the_way, self._waited = None, 0
-        if self._waiting and (whatever or not self._filling or self._is_ours(self._waiting[0])):
+        if self._waiting and (not self._filling or self._is_ours(self._waiting[0])):
             self._waited = 0
             if self._patience is not None:
                 self._patience.stop()

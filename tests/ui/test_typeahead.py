@@ -60,7 +60,7 @@ async def test_nobody_waits_for_ever_for_a_slow_disk(disk: SlowDisk, monkeypatch
     monkeypatch.setattr(typeahead, "_PATIENCE", 0.05)
     app = BackpropApp("tune")
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("j", "4")
+        await pilot.press(*"jkjkjkjkjkjk4")
         await shows(pilot, "[4 Runs]")
         assert not disk.come.is_set()
         disk.come.set()
