@@ -18,7 +18,7 @@ from tests.support.terminal import BACKPROP, Terminal, backprop
 RIGHT = "correct horse battery"
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org", ""])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])
 def test_other_machines_are_not_let_in_without_one(host: str) -> None:
     done = backprop("serve", "--host", host, "--port", "0")
     assert (done.returncode, done.stdout) == (2, "")

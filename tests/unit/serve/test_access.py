@@ -139,7 +139,7 @@ def test_limits_that_make_no_sense_are_refused(options: Options) -> None:
 @pytest.mark.parametrize(
     "options",
     [Options(allowed_hosts=("a b",)), Options(allowed_hosts=("*",)), Options(allowed_hosts=("http://x",)),
-     Options(host="a/b")],
+     Options(host="a/b"), Options(host=""), Options(host="", allowed_hosts=("box",), password=Password("x" * 8))],
 )  # fmt: skip
 def test_what_is_no_host_is_refused(options: Options) -> None:
     with pytest.raises(UsageError, match="SERVE_HOST_INVALID"):
