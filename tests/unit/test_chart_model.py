@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backprop_tui.app.glyphs import ASCII, BLOCKS, UNICODE, Glyphs
@@ -44,6 +44,9 @@ def test_a_state_comes_back_as_it_was(state: ChartState) -> None:
 @given(st.dictionaries(st.sampled_from(tuple(ChartState().to_dict())), st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.one_of(st.text(), st.integers()))
 )))  # fmt: skip
+@example({"span": 1.2e-241, "start": 0})
+@example({"span": 1.7e308, "start": 1e308})
+@example({"span": 1e-9, "start": 1e15})
 def test_a_damaged_state_is_a_usable_one(words: dict[str, Any]) -> None:
     model = chart_of(30)
     model.state = ChartState.from_dict(words)

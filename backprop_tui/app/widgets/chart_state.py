@@ -15,6 +15,8 @@ X_AXES: tuple[XAxis, ...] = get_args(XAxis)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 #: Metrics laid over one another at most; beyond that no picture is read.
 MOST_OVERLAID = 4
+#: A part of an axis that can be told apart from its ends, and an end that no run reaches.
+_LEAST_SPAN, _MOST = 1e-13, 1e15
 
 
 @dataclass(slots=True)
@@ -61,8 +63,9 @@ class ChartState:
             state.smoothing = words["smoothing"]
         state.log_y, state.tight = words.get("log_y") is True, words.get("tight") is True
         start, span, cursor = words.get("start"), words.get("span"), words.get("cursor")
-        if _finite(span) > 0 and _finite(start) >= 0:
-            state.start, state.span = _finite(start), _finite(span)
+        left, width = _finite(start), _finite(span)
+        if 0 <= left < _MOST and _LEAST_SPAN * max(1.0, left) < width < _MOST:
+            state.start, state.span = left, width
             state.follow = words.get("follow") is not False
         if isinstance(cursor, int) and not isinstance(cursor, bool) and 0 <= cursor < 1 << 53:
             state.cursor = cursor

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from backprop_tui.data.versions.sketch import _TABLES as TABLES
+from backprop_tui.data.versions.sketch import _cells as cells_of
 from backprop_tui.data.versions.sketch import items_of, sketch_of, unshared
 
 
@@ -22,6 +24,7 @@ def keys(numbers: list[int]) -> list[bytes]:
     st.randoms(use_true_random=False),
 )
 @settings(max_examples=60, deadline=None)
+@example([191, 200], [], 2, random.Random(0))
 def test_what_was_added_and_removed_is_counted_exactly(
     common: list[int], added: list[int], removed: int, chance: random.Random
 ) -> None:
@@ -29,7 +32,12 @@ def test_what_was_added_and_removed_is_counted_exactly(
     after = keys(common[removed:] + added)
     chance.shuffle(after)
     found = unshared(sketch_of(before), sketch_of(after))
-    assert found is not None
+    if found is None:
+        # Two rows that share a cell in each table hide each other; it happens to one pair of 262,144.
+        apart = items_of(keys(common[:removed] + added))
+        places = set(zip(*(cells_of(apart, table).tolist() for table in range(TABLES)), strict=True))
+        assert len(places) < len(apart)
+        return
     assert len(found.first) == min(removed, len(common))
     assert len(found.second) == len(added)
     assert found.second <= set(map(int, items_of(after)))
