@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Size
 
 from backprop_tui.app.glyphs import to_ascii
 
@@ -68,6 +69,10 @@ class TerminalDriver(LinuxDriver):
         except OSError:
             width = height = 0
         return (width, height) if width and height else super()._get_terminal_size()
+
+    def size_now(self) -> Size:
+        """What the terminal says at this moment, whatever was told of it before."""
+        return Size(*self._get_terminal_size())
 
     def _sigcont_application(self, *arguments: Any) -> None:
         if self._must_signal_resume:

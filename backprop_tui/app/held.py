@@ -79,6 +79,11 @@ class HoldsStill(TypeAhead):
 
     def _draw_anew(self) -> None:
         self._settled = None
+        ask = getattr(self._driver, "size_now", None)
+        if ask is not None and (size := ask()) != self._size_said:
+            # One signal may interrupt the telling of another, and then the older size comes last.
+            self.post_message(events.Resize(size, size))
+            return
         if self._sizes > 1:
             self.screen.refresh()
         self._sizes = 0

@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from textual import events
+from textual.geometry import Size
 
 from backprop_tui.app.actions import active_keys, registry
 from backprop_tui.app.app import BackpropApp
@@ -19,6 +21,7 @@ from backprop_tui.app.widgets.painted import changed_spans, ellipsis, fit, width
 from backprop_tui.app.widgets.panel import Panel
 from backprop_tui.protocol.errors import UnavailableError, UsageError
 from tests.support.runs import FakeRun, finished
+from tests.ui.helpers import until
 
 
 def screen_text(app: BackpropApp) -> list[str]:
@@ -190,3 +193,14 @@ def test_the_terminal_is_examined() -> None:
         examine({}, {"profile": "fast"})
     with pytest.raises(UsageError):
         examine({}, {"keys": {"run.stop": 3}})
+
+
+async def test_a_size_that_came_out_of_turn_is_put_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signals of two sizes may interrupt each other: what is told last is then not what the terminal has."""
+    finished()
+    app = BackpropApp("run")
+    async with app.run_test(size=(120, 40)) as pilot:
+        monkeypatch.setattr(app._driver, "size_now", lambda: Size(100, 30), raising=False)
+        app.post_message(events.Resize(Size(4, 60), Size(4, 60)))
+        await until(pilot, lambda: app.size == Size(100, 30))
+        await until(pilot, lambda: [len(line) for line in screen_text(app)] == [100] * 30)
