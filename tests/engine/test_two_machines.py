@@ -68,7 +68,7 @@ def _agent_of(join: subprocess.Popen[bytes]) -> int | None:
 def test_one_of_two_machines_is_lost_and_both_finish(machines: tuple[list[str], list[str]]) -> None:
     first, second = machines
     settings = {
-        **QUICK, "nodes": 2, "devices": 1, "device": "cpu", "rendezvous": "10.99.7.1:29511", "peer_wait_s": 60, "steps": 300,
+        **QUICK, "nodes": 2, "devices": 1, "device": "cpu", "rendezvous": "10.99.7.1:29511", "peer_wait_s": 60, "steps": 120,
         "save_every": 20, "eval_split": 0, "schedule": "constant",
     }  # fmt: skip
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
@@ -86,10 +86,10 @@ def test_one_of_two_machines_is_lost_and_both_finish(machines: tuple[list[str], 
     resumed = events(run, "attempt")[-1].data["resume_step"]
     assert resumed >= 20
     end = over(run, 120)[-1].data
-    assert (end["outcome"], end["step"]) == ("completed", 300)
+    assert (end["outcome"], end["step"]) == ("completed", 120)
     attempts = {event.attempt for event in events(run, "step")}
     assert attempts == {1, 2}
-    assert [event.data["step"] for event in events(run, "step") if event.attempt == 2] == list(range(resumed + 1, 301))
+    assert [event.data["step"] for event in events(run, "step") if event.attempt == 2] == list(range(resumed + 1, 121))
     assert join.wait(60) == 0
     assert join.stderr is not None
     assert b"joins once more" in join.stderr.read()
