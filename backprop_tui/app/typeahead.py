@@ -60,7 +60,7 @@ class TypeAhead(SpanApp):
         """Hold back a key while another is on its way, or while there is nothing yet that it could be meant for."""
         if not isinstance(event, events.Key) or event.is_forwarded:
             await super().on_event(event)
-        elif self._on_the_way is None and not self._waiting and (not self._filling or self._is_ours(event)):
+        elif self._on_the_way is None and not self._waiting and self._may_go(event):
             await self._send_key(event)
         else:
             self._waiting.append(event)
@@ -70,7 +70,9 @@ class TypeAhead(SpanApp):
     def _filling(self) -> bool:
         return self.screen is not self._given_up and not getattr(self.screen, "filled", True)
 
-    def _is_ours(self, key: events.Key) -> bool:
+    def _may_go(self, key: events.Key) -> bool:
+        if not self._filling:
+            return True
         bound = self.screen.active_bindings.get(key.key)
         return bound is not None and bound.node is self
 
@@ -120,7 +122,7 @@ class TypeAhead(SpanApp):
     async def _go_on(self) -> None:
         if self._on_the_way is not None:
             self._on_the_way, self._waited = None, 0
-        if self._waiting and (not self._filling or self._is_ours(self._waiting[0])):
+        if self._waiting and self._may_go(self._waiting[0]):
             self._waited = 0
             if self._patience is not None:
                 self._patience.stop()

@@ -6,6 +6,8 @@ The card is NVML's library replaced below pynvml; what it says stands in a file 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,9 @@ import pytest
 
 from backprop_tui.launch.client import send_command
 from backprop_tui.launch.start import launch_engine, resume_run
-from backprop_tui.protocol.commands import Command, CommandName
+from backprop_tui.protocol.commands import Command, CommandName, ReplyStatus
 from backprop_tui.store.layout import RunDir, create_run
-from tests.support.engines import at_step, events, eventually, over
+from tests.support.engines import at_step, events, eventually, over, worker_pid
 
 HOT = (sys.executable, str(Path(__file__).parents[1] / "support" / "hot_host.py"))
 LIMITS = {"heat_readings": 2, "stall_s": 0}
@@ -120,6 +122,24 @@ def test_a_person_is_obeyed_before_the_policy() -> None:
     readings = len(events(run, "telemetry"))
     eventually(lambda: len(events(run, "telemetry")) > readings + 8)
     assert state(run)[0] == "paused", "a person's pause is not the policy's to end"
+    send_command(run, Command(CommandName.ABORT))
+    over(run)
+
+
+def test_a_pause_asked_for_by_both_is_the_persons_to_end() -> None:
+    run = started()
+    at_step(run, 1)
+    # As in a step that takes long: the worker does not answer yet.
+    os.kill(worker_pid(run), signal.SIGSTOP)
+    say(run, temperature=92)
+    eventually(lambda: ordered(run) == ["pause"])
+    assert send_command(run, Command(CommandName.PAUSE)).status is ReplyStatus.ACCEPTED
+    os.kill(worker_pid(run), signal.SIGCONT)
+    eventually(lambda: state(run)[0] == "paused")
+    say(run, temperature=40)
+    readings = len(events(run, "telemetry"))
+    eventually(lambda: len(events(run, "telemetry")) > readings + 8)
+    assert (state(run)[0], ordered(run)) == ("paused", ["pause"])
     send_command(run, Command(CommandName.ABORT))
     over(run)
 

@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,13 +28,8 @@ from backprop_tui.store import notes
 from backprop_tui.store.layout import RunDir, create_run
 from backprop_tui.store.locks import Identity, RunLock, is_held
 from backprop_tui.store.notes import change_notes
+from tests.support.refusals import code_of
 from tests.support.runs import FakeRun
-
-
-def code_of(action: Callable[[], object]) -> str:
-    with pytest.raises(BackpropError) as caught:
-        action()
-    return caught.value.code
 
 
 @pytest.fixture

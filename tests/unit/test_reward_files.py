@@ -14,13 +14,14 @@ from backprop_tui.launch import rewards
 from backprop_tui.launch.preflight import check
 from backprop_tui.launch.start import start_run
 from backprop_tui.protocol.effects import refuse_without_effect
-from backprop_tui.protocol.errors import BackpropError, DataError, UsageError
+from backprop_tui.protocol.errors import DataError, UsageError
 from backprop_tui.protocol.fields import with_overrides
 from backprop_tui.protocol.parts.grpo import BUILT_IN_REWARDS
 from backprop_tui.protocol.reward_names import reward_weights
 from backprop_tui.protocol.spec import RunSpec
 from backprop_tui.store.layout import list_runs
 from tests.support.disk import no_room
+from tests.support.refusals import code_of
 
 GOOD = """import math as m
 def helper(x): return x
@@ -37,13 +38,6 @@ def written(place: Path, content: str | bytes = GOOD) -> Path:
     file = place / "rewards.py"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     return file
-
-
-def code_of(action: object) -> str:
-    with pytest.raises(BackpropError) as caught:
-        action()  # type: ignore[operator]
-    assert caught.value.next_step
-    return caught.value.code
 
 
 @pytest.mark.parametrize(

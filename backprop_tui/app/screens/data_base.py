@@ -11,7 +11,6 @@ from backprop_tui.app.screens.data_mix import Mix
 from backprop_tui.app.screens.data_words import data_words
 from backprop_tui.app.screens.room import Room
 from backprop_tui.app.widgets.table import LiveTable
-from backprop_tui.protocol.errors import BackpropError
 
 if TYPE_CHECKING:
     from textual.worker import Worker
@@ -63,10 +62,6 @@ class DataRoom(Room):
         found = {key: value for key, value in self.draft.overrides.items() if key in _LOOKED_AT}
         columns = self.draft.columns_of(words) if words is not None else ""
         return {**found, "columns": columns}
-
-    def complain(self, error: BackpropError) -> None:
-        """An error in the footer."""
-        self.backprop.say(str(error), "bad")
 
     def show_list(self) -> None:
         """Bring the list up to date."""

@@ -85,17 +85,13 @@ class ListSide(OpenSide):
                 self.table.select(data_key(select))
             self.rest()
             self._look_around()
-            self.is_filled()
-
-        def failed(error: BackpropError) -> None:
-            self.complain(error)
-            self.is_filled()
+            self.mark_filled()
 
         # The old filter goes now: what is typed until the folder is read is meant for the new one.
         bar = self.query_one("#data-find", FindBar)
         bar.clear()
         self.table.set_filter("")
-        in_thread(self, work, done, failed, group="data-list")
+        in_thread(self, work, done, self.fill_failed, group="data-list")
 
     def list_again(self) -> None:
         """List the same folder, because a file in it is another one; the filter and the cursor stay."""

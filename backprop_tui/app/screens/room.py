@@ -21,6 +21,7 @@ from backprop_tui.app.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from backprop_tui.app.app import BackpropApp
+    from backprop_tui.protocol.errors import BackpropError
 
 #: Columns from which panels are stacked, and from which they have frames and stand side by side.
 _STACKED = 80
@@ -41,16 +42,22 @@ class Room(Screen[Any]):
     AUTO_FOCUS = ""
     #: The panel that has the focus when the room opens, where it isn't the first one.
     OPENS: ClassVar[str] = ""
-    #: Whether what its keys act on is there; a room that reads it first says False here and calls `is_filled` then.
+    #: Whether what its keys act on is there; a room that reads it first says False here and calls `mark_filled` then.
     filled = True
     #: Whether the room is remembered between starts, and whether it lies over another one.
     kept = True
     OVER = False
 
-    def is_filled(self) -> None:
-        """What keys act on is there, or will not come: they need not wait any longer."""
-        self.filled = True
-        self.backprop.let_keys_go()
+    def mark_filled(self) -> None:
+        """What keys act on is there: they need not wait any longer."""
+        if not self.filled:
+            self.filled = True
+            self.backprop.let_keys_go()
+
+    def fill_failed(self, error: BackpropError) -> None:
+        """What keys act on will not come: it is said why, and they need not wait for it."""
+        self.complain(error)
+        self.mark_filled()
 
     def remember(self) -> dict[str, Any]:
         """What of the room outlives the app, JSON-ready."""
@@ -87,6 +94,10 @@ class Room(Screen[Any]):
     def say(self, text: str, severity: Severity = "info") -> None:
         """A sentence in the footer, until the next key."""
         self.query_one(Footer).say(text, severity)
+
+    def complain(self, error: BackpropError) -> None:
+        """An error in the footer of whatever is on top."""
+        self.backprop.say(str(error), "bad")
 
     def show_context(self) -> None:
         """Bring the header up to date."""

@@ -24,7 +24,6 @@ from backprop_tui.app.screens.runs_list import RunList
 from backprop_tui.app.screens.runs_queue import RunsQueue
 from backprop_tui.app.screens.runs_view import RunsView, load_view, save_view
 from backprop_tui.app.widgets.panel import Panel
-from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.entry import Entry
 from backprop_tui.store.filter import Filter, parse_filter
@@ -130,11 +129,7 @@ class RunsScreen(RunsQueue):
             found = self.index.look(on_part=lambda part: self.call_later(self._show, part), cancelled=cancelled)
             return found, time.monotonic() - began, view
 
-        in_thread(self, work, self._looked, self._not_looked, group="runs-look")
-
-    def _not_looked(self, error: BackpropError) -> None:
-        self.complain(error)
-        self.is_filled()
+        in_thread(self, work, self._looked, self.fill_failed, group="runs-look")
 
     def _looked(self, found: tuple[Listing, float, RunsView | None]) -> None:
         listing, took, view = found
@@ -146,8 +141,7 @@ class RunsScreen(RunsQueue):
         if not self._away:
             wait = max(_LOOK_S, 1 / self.backprop.terminal.profile.hz, took / _LOOK_SHARE)
             self._timer = self.set_timer(wait, self.look)
-        if not self.filled:
-            self.is_filled()
+        self.mark_filled()
 
     def _show(self, listing: Listing) -> None:
         self._listing = listing

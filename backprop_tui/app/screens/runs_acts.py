@@ -11,7 +11,6 @@ from backprop_tui.app import wording
 from backprop_tui.app.jobs import Cancelled, in_thread
 from backprop_tui.app.screens.room import Room
 from backprop_tui.app.widgets.modal import Choice, ConfirmModal
-from backprop_tui.protocol.errors import BackpropError
 from backprop_tui.protocol.text import safe_text
 from backprop_tui.store.entry import Entry
 from backprop_tui.store.layout import RunDir
@@ -32,10 +31,6 @@ class RunsActs(Room):
     def look(self) -> None:
         """Read the runs in a thread."""
         raise NotImplementedError
-
-    def complain(self, error: BackpropError) -> None:
-        """An error in the footer."""
-        self.backprop.say(str(error), "bad")
 
     def needed(self) -> Entry | None:
         """The run under the cursor; says what to do when there is none."""

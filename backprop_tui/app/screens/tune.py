@@ -50,7 +50,7 @@ class TuneScreen(TunePanels):
             self.draft.use_preset(row.key)
         except BackpropError as error:
             self._mark_preset()
-            self._complain(error)
+            self.complain(error)
             return
         self.refresh_all()
 
@@ -118,7 +118,7 @@ class TuneScreen(TunePanels):
         try:
             self.draft.set(key, value)
         except BackpropError as error:
-            self._complain(error)
+            self.complain(error)
         self.refresh_all()
 
     def action_model(self) -> None:
@@ -178,13 +178,13 @@ class TuneScreen(TunePanels):
         try:
             text = self.draft.to_toml()
         except BackpropError as error:
-            self._complain(error)
+            self.complain(error)
             return
 
         def work(cancelled: Cancelled) -> str:
             return copy_out(self.app, text, "copied-settings.toml")
 
-        in_thread(self, work, self.backprop.say, self._complain, group="tune-copy")
+        in_thread(self, work, self.backprop.say, self.complain, group="tune-copy")
 
     def action_save(self) -> None:
         """Ask for a name and save."""
@@ -193,7 +193,7 @@ class TuneScreen(TunePanels):
             try:
                 file = self.draft.save_preset(name)
             except BackpropError as error:
-                self._complain(error)
+                self.complain(error)
                 return
             self.backprop.say(f"Saved {file}.", "good")
             self._load()

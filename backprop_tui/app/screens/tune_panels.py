@@ -123,7 +123,7 @@ class TunePanels(Room):
         return self.narrow or self.wide or panel.id not in ("checks-panel", "changes-panel")
 
     def _load(self) -> None:
-        in_thread(self, lambda _: read_usual(), self._loaded, self._not_loaded, group="tune-load")
+        in_thread(self, lambda _: read_usual(), self._loaded, self.fill_failed, group="tune-load")
 
     def _loaded(self, usual: Usual) -> None:
         self._presets = usual.presets
@@ -135,18 +135,14 @@ class TunePanels(Room):
             self.backprop.say(str(usual.problems[0]), "warn")
         self.refresh_all()
         self.form.go_to(self._field_left)
-        self.is_filled()
-
-    def _not_loaded(self, error: BackpropError) -> None:
-        self._complain(error)
-        self.is_filled()
+        self.mark_filled()
 
     def refresh_all(self) -> None:
         """Everything that follows from the draft."""
         try:
             spec, base = self.draft.spec(), self.draft.base()
         except BackpropError as error:
-            self._complain(error)
+            self.complain(error)
             return
         self._spec = spec
         fields, hidden = form_fields(spec, base, advanced=self._advanced)
@@ -244,6 +240,3 @@ class TunePanels(Room):
         from backprop_tui.protocol.fields import find_setting
 
         return find_setting(field.key)
-
-    def _complain(self, error: BackpropError) -> None:
-        self.backprop.say(str(error), "bad")
